@@ -1,0 +1,24 @@
+"""``python -m fairseq_bahdanau train ...``: what ``fairseq-train --user-dir fairseq_bahdanau ...`` does."""
+
+import importlib
+import sys
+
+import fairseq_bahdanau
+
+COMMANDS = ("preprocess", "train", "validate", "generate", "interactive", "hydra-train")
+
+
+def main() -> None:
+    """Runs fairseq's command of that name in this process, with this package as its user directory."""
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        given = f", not '{sys.argv[1]}'" if len(sys.argv) > 1 else ""
+        sys.exit(f"usage: python -m fairseq_bahdanau {{{','.join(COMMANDS)}}} [fairseq's options]{given}")
+    command, user_dir = sys.argv[1], fairseq_bahdanau.__path__[0]
+    plugin = [f"common.user_dir={user_dir}"] if command == "hydra-train" else ["--user-dir", user_dir]
+    # argparse wants the flag before a trailing `--`, hydra its override anywhere.
+    sys.argv = [f"fairseq-{command}", *plugin, *sys.argv[2:]]
+    importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}").cli_main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Additive attention: where the decoder looks.
+
+Bahdanau, Cho and Bengio 2014, section 3.1 and appendix A.1.2; the bias b_a is ours (their code has it,
+their formula has not). Letters, here and in the whole package: h_j annotation of source position j,
+s_t decoder state, e_tj score, a_tj attention weight, c_t context.
+"""
+
+from typing import Tuple
+
+import torch
+from torch import Tensor, nn
+
+
+class AdditiveAttention(nn.Module):
+    """Scores every source position by a one-layer network and averages the annotations by the scores' softmax.
+
+    Args:
+        query_dim: size of the decoder state that asks
+        annotation_dim: size of an annotation (both encoder directions together)
+        attention_dim: size n' of the layer in which query and key meet
+    """
+
+    def __init__(self, query_dim: int, annotation_dim: int, attention_dim: int):
+        super().__init__()
+        self.query_proj = nn.Linear(query_dim, attention_dim, bias=False)  # W_a
+        self.key_proj = nn.Linear(annotation_dim, attention_dim)  # U_a, b_a
+        self.energy = nn.Parameter(torch.zeros(attention_dim))  # v
+
+    def forward(self, query: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor) -> Tuple[Tensor, Tensor]:
+        """One look at the source.
+
+        Args:
+            query: ``(batch, query_dim)``, the state s_{t-1}
+            keys: ``(batch, src_len, attention_dim)``, ``key_proj(annotations)``, the same at every step
+            annotations: ``(batch, src_len, annotation_dim)``
+            padding_mask: ``(batch, src_len)``, True where there is no word
+
+        Returns:
+            context ``(batch, annotation_dim)`` and attention ``(batch, src_len)``, whose rows sum to 1 and are
+            0 on padding; a row that is padding throughout is 0 in both.
+        """
+        # e_tj = v' tanh(W_a s_{t-1} + U_a h_j + b_a)
+        scores = torch.matmul(torch.tanh(self.query_proj(query).unsqueeze(1) + keys), self.energy)
+        # a_t = softmax over the unpadded j. float16's lowest number, not -inf: no NaN in a row that is all padding.
+        scores = scores.masked_fill(padding_mask, -65504.0)
+        attention = torch.softmax(scores, dim=1).masked_fill(padding_mask, 0.0)
+        # c_t = sum_j a_tj h_j
+        context = torch.bmm(attention.unsqueeze(1), annotations).squeeze(1)
+        return context, attention

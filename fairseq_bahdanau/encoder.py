@@ -1,0 +1,88 @@
+"""The bidirectional encoder: from source words to annotations.
+
+Bahdanau et al. 2014, section 3.2 and appendix A.2.1. Deviation: PyTorch's GRU (reset gate after the matrix product).
+"""
+
+from typing import Dict, List, Optional
+
+import torch
+from fairseq.data import Dictionary
+from fairseq.models import FairseqEncoder
+from fairseq.modules.fairseq_dropout import FairseqDropout
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+class BiGRUEncoder(FairseqEncoder):
+    """Reads the source, its ``</s>`` included, in both directions.
+
+    Padding may stand left, right or anywhere, lengths need not be sorted: the words of a row are moved to its front,
+    read, and the annotations moved back, so that column j of every output belongs to column j of ``src_tokens``.
+
+    Args:
+        dictionary: of the source language
+        embed_tokens: its embedding
+        hidden_size: size of each direction's state
+        embed_dropout, annotation_dropout: probabilities
+        max_source_positions: longest source that is accepted, in tokens
+    """
+
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        embed_tokens: nn.Embedding,
+        hidden_size: int,
+        embed_dropout: float,
+        annotation_dropout: float,
+        max_source_positions: int,
+    ):
+        super().__init__(dictionary)
+        self.padding_idx = dictionary.pad()
+        self.max_source_positions = max_source_positions
+        self.embed_tokens = embed_tokens
+        self.rnn = nn.GRU(embed_tokens.embedding_dim, hidden_size, batch_first=True, bidirectional=True)
+        self.embed_dropout = FairseqDropout(embed_dropout, module_name=self.__class__.__name__)
+        self.annotation_dropout = FairseqDropout(annotation_dropout, module_name=self.__class__.__name__)
+
+    def forward(self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None) -> Dict[str, List[Tensor]]:
+        """Encodes a batch.
+
+        Args:
+            src_tokens: ``(batch, src_len)``
+            src_lengths: not used, fairseq passes it; the padding itself says more
+
+        Returns:
+            a dict of one-element lists (fairseq's form, which TorchScript can type):
+            ``encoder_out`` the annotations h_j ``(batch, src_len, 2 * hidden_size)``, 0 on padding;
+            ``encoder_padding_mask`` ``(batch, src_len)``, True on padding;
+            ``backward_state`` ``(batch, hidden_size)``, the backward state at the first source word
+        """
+        padding_mask = src_tokens.eq(self.padding_idx)
+        words_first = padding_mask.long().argsort(stable=True, dim=1, descending=False)
+        embedded = self.embed_dropout(self.embed_tokens(src_tokens.gather(1, words_first)))
+
+        # Packing wants lengths on the CPU, of at least 1 even for a row of padding.
+        lengths = (src_tokens.size(1) - padding_mask.sum(dim=1)).clamp(min=1).cpu()
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        packed_annotations, last_states = self.rnn(packed)
+        annotations = pad_packed_sequence(packed_annotations, batch_first=True, total_length=src_tokens.size(1))[0]
+
+        as_given = words_first.argsort(dim=1).unsqueeze(2).expand_as(annotations)
+        annotations = annotations.gather(1, as_given).masked_fill(padding_mask.unsqueeze(2), 0.0)
+        return {
+            "encoder_out": [self.annotation_dropout(annotations)],
+            "encoder_padding_mask": [padding_mask],
+            "backward_state": [last_states[1]],
+        }
+
+    @torch.jit.export
+    def reorder_encoder_out(self, encoder_out: Dict[str, List[Tensor]], new_order: Tensor) -> Dict[str, List[Tensor]]:
+        """Picks the rows ``new_order`` ``(new_batch,)`` of every tensor in ``encoder_out``."""
+        reordered: Dict[str, List[Tensor]] = {}
+        for name, tensors in encoder_out.items():
+            reordered[name] = [tensor.index_select(0, new_order) for tensor in tensors]
+        return reordered
+
+    def max_positions(self) -> int:
+        """Longest source that is accepted, in tokens."""
+        return self.max_source_positions
