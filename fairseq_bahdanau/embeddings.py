@@ -27,7 +27,7 @@ def load_pretrained(embedding: nn.Embedding, dictionary: Dictionary, path: str, 
     if not os.path.isfile(path):
         raise ValueError(
             f"{flag}: no such file: {path} (a trained checkpoint does not need it: "
-            f'--model-overrides "{{\'{flag[2:].replace("-", "_")}\': None}}")'
+            f"--model-overrides \"{{'{flag[2:].replace('-', '_')}': None}}\")"
         )
     with open(path, encoding="utf-8") as file:
         header = file.readline().split()

@@ -100,7 +100,9 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
         raise ValueError("a model with --adaptive-softmax-cutoff cannot be exported: its decoder ends in features")
     model.eval()
     encoder, step = ExportableEncoder(model), ExportableDecoderStep(model)
-    src_tokens = torch.full((3, src_len), model.encoder.dictionary.eos(), device=model.decoder.embed_tokens.weight.device)
+    src_tokens = torch.full(
+        (3, src_len), model.encoder.dictionary.eos(), device=model.decoder.embed_tokens.weight.device
+    )
     batch, columns = torch.export.Dim("batch", min=2), torch.export.Dim("src_len", min=2)
     per_sentence, per_word = {0: batch}, {0: batch, 1: columns}
     with torch.no_grad():

@@ -41,7 +41,9 @@ class BahdanauConfig(FairseqDataclass):
     )
     adaptive_softmax_cutoff: Optional[List[int]] = field(
         default=None,
-        metadata={"help": "cluster borders of an adaptive softmax, such as 2000,10000; needs --criterion adaptive_loss"},
+        metadata={
+            "help": "cluster borders of an adaptive softmax, such as 2000,10000; needs --criterion adaptive_loss"
+        },
     )
     dropout: float = field(default=0.0, metadata={"help": "probability of each dropout below that is not given"})
     embed_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on source and target embeddings"})

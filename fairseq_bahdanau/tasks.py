@@ -23,7 +23,9 @@ class TranslationUnkTask(TranslationTask):
         """
         self.aligns = getattr(args, "replace_unk", None) is not None
         if self.aligns and getattr(args, "print_alignment", None):
-            raise ValueError("--replace-unk and --print-alignment exclude each other: run fairseq-generate once for each")
+            raise ValueError(
+                "--replace-unk and --print-alignment exclude each other: run fairseq-generate once for each"
+            )
         return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn)
 
     def inference_step(

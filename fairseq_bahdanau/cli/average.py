@@ -33,7 +33,9 @@ def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> Li
                 raise ValueError(f"--inputs: no such file: {path}")
         return inputs
     if len(inputs) != 1 or not os.path.isdir(inputs[0]):
-        raise ValueError("--inputs must be one existing directory with --num-epoch-checkpoints or --num-update-checkpoints")
+        raise ValueError(
+            "--inputs must be one existing directory with --num-epoch-checkpoints or --num-update-checkpoints"
+        )
     wanted, option = (epochs, "epoch") if epochs else (updates, "update")
     number = r"(\d+)" if epochs else r"\d+_(\d+)"
     found = checkpoint_paths(inputs[0], pattern=rf"checkpoint_?{number}\.pt", keep_match=True)

@@ -1,0 +1,66 @@
+# What the recipes share. A recipe sources this file after setting `work`, the folder that it may write to.
+# shellcheck shell=bash disable=SC2034
+set -euo pipefail
+
+recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+plugin=$recipes/../fairseq_bahdanau
+
+# die MESSAGE...: stops with one line.
+die() {
+  echo "$(basename "$0"): $*" >&2
+  exit 1
+}
+
+# value FLAG REST...: prints the flag's value, or stops when there is none.
+value() {
+  [ $# -ge 2 ] || die "$1 needs a value"
+  printf '%s\n' "$2"
+}
+
+# run_stages FIRST LAST NAME...: runs the functions NAME..., the stages from 1 on, whose numbers lie in the range.
+# A stage says itself, by done_before, that it has nothing left to do.
+run_stages() {
+  local first=$1 last=$2 number=0 name
+  shift 2
+  [[ $first =~ ^[0-9]+$ && $last =~ ^[0-9]+$ ]] || die "--stage and --stop-stage are numbers from 1 to $#"
+  for name in "$@"; do
+    number=$((number + 1))
+    if [ "$number" -ge "$first" ] && [ "$number" -le "$last" ]; then
+      echo "$(date '+%F %T') | stage $number: $name"
+      "$name"
+    fi
+  done
+}
+
+# done_before MARKER: true when a stage has finished before. mark_done MARKER: says that it has.
+done_before() {
+  [ -f "$1" ] && echo "done before: $1"
+}
+mark_done() {
+  touch "$1"
+}
+
+# need FILE STAGE: stops when FILE, which an earlier stage makes, is not there.
+need() {
+  [ -e "$1" ] || die "$1 is missing: run from --stage $2"
+}
+
+# read_flags FILE: the flags of a run into the array `flags`: words of all lines but comments.
+read_flags() {
+  local line
+  flags=()
+  while IFS= read -r line || [ -n "$line" ]; do
+    [[ $line =~ ^[[:space:]]*(#|$) ]] && continue
+    read -r -a words <<<"$line"
+    flags+=("${words[@]}")
+  done <"$1"
+}
+
+# detect_device: --cpu or --fp16 for training and generation into the arrays `train_device` and `generate_device`.
+detect_device() {
+  if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    train_device=(--fp16) generate_device=(--fp16)
+  else
+    train_device=(--cpu) generate_device=(--cpu)
+  fi
+}
