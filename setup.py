@@ -8,7 +8,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["fairseq_bahdanau", "fairseq_bahdanau.*"]),
-    package_data={"fairseq_bahdanau": ["conf/*.yaml"]},
+    package_data={"fairseq_bahdanau": ["config/*.yaml"]},
     python_requires=">=3.8",
     # fairseq itself is left to the user: fairseq 0.12.2 (Python 3.8 to 3.10), its git main and ve-fairseq 0.12.3
     # (Python 3.11, 3.12) share one import name, and installing one over another would break it.

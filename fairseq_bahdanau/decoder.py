@@ -79,7 +79,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         prev_output_tokens: Tensor,
         encoder_out: Optional[Dict[str, List[Tensor]]] = None,
         incremental_state: Optional[Dict[str, Dict[str, Optional[Tensor]]]] = None,
-    ) -> Tuple[Tensor, Dict[str, List[Tensor]]]:
+    ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
         """Scores of every word at every step.
 
         Args:
@@ -100,7 +100,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         prev_output_tokens: Tensor,
         encoder_out: Optional[Dict[str, List[Tensor]]] = None,
         incremental_state: Optional[Dict[str, Dict[str, Optional[Tensor]]]] = None,
-    ) -> Tuple[Tensor, Dict[str, List[Tensor]]]:
+    ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
         """As :meth:`forward`, but returns the features ``(batch, tgt_len, features)`` before the output layer."""
         assert encoder_out is not None
         annotations = encoder_out["encoder_out"][0]
@@ -121,7 +121,8 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
             saved["state"] = states[:, -1]
             self.set_incremental_state(incremental_state, "search", saved)
         features = self.readout_dropout(self.readout(states, contexts, embedded))
-        return self.factor_proj(features), {"attn": [attention]}
+        attn: Optional[Tensor] = attention  # the type that TorchScript expects of every model of an ensemble
+        return self.factor_proj(features), {"attn": [attn]}
 
     def begin(self, encoder_out: Dict[str, List[Tensor]]) -> Dict[str, Optional[Tensor]]:
         """What the first step starts from: ``state`` s_0 ``(batch, hidden_size)``, and ``keys``

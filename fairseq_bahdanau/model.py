@@ -156,7 +156,7 @@ class BahdanauModel(FairseqEncoderDecoderModel):
 
     def forward(
         self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor
-    ) -> Tuple[Tensor, Dict[str, List[Tensor]]]:
+    ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
         """Teacher-forced scores: what :meth:`BahdanauDecoder.forward` returns for this source.
 
         Args:

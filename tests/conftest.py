@@ -1,0 +1,141 @@
+"""Small models, a small corpus, and a way to run fairseq's commands as a user does."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fairseq.data import Dictionary
+from omegaconf import OmegaConf
+
+import fairseq_bahdanau
+from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGIN = Path(fairseq_bahdanau.__path__[0])
+# All different, so that no mistaken product fits by accident.
+SIZES = {
+    "encoder_embed_dim": 5,
+    "encoder_hidden_size": 6,
+    "decoder_embed_dim": 7,
+    "decoder_hidden_size": 8,
+    "attention_dim": 9,
+    "maxout_dim": 10,
+    "maxout_pool_size": 3,
+}
+TINY_FLAGS = (
+    "--arch bigru_bahdanau_maxout --encoder-embed-dim 20 --encoder-hidden-size 24 --decoder-embed-dim 28 "
+    "--decoder-hidden-size 40 --attention-dim 32 --maxout-dim 36 --criterion label_smoothed_cross_entropy "
+    "--optimizer adam --lr 0.01 --max-tokens 300 --required-batch-size-multiple 1 --cpu --log-format simple"
+).split()
+
+
+def dictionary(words: int, prefix: str = "w") -> Dictionary:
+    """A dictionary of so many words, after the four special ones."""
+    result = Dictionary()
+    for number in range(words):
+        result.add_symbol(f"{prefix}{number}")
+    return result
+
+
+def build_model(source: Dictionary = None, target: Dictionary = None, **options) -> BahdanauModel:
+    """A model in evaluation mode; options that are not given have the sizes above."""
+    task = SimpleNamespace(
+        source_dictionary=source or dictionary(13), target_dictionary=target or dictionary(17, "z"), cfg=None
+    )
+    positions = {"max_source_positions": 1024, "max_target_positions": 1024}
+    torch.manual_seed(2)
+    cfg = OmegaConf.structured(BahdanauConfig(**{**SIZES, **positions, **options}))
+    return BahdanauModel.build_model(cfg, task).eval()
+
+
+def shake(model: BahdanauModel) -> BahdanauModel:
+    """Gives every parameter, biases and v too, a size at which mistakes show."""
+    generator = torch.Generator().manual_seed(3)
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.5
+    return model
+
+
+def pad(rows, padding_idx: int, left: bool, columns: int = 0) -> torch.Tensor:
+    """Lists of words as one tensor, padded on one side to the longest or to ``columns``."""
+    columns = max(columns, *map(len, rows))
+    padding = [[padding_idx] * (columns - len(row)) for row in rows]
+    return torch.tensor([p + row if left else row + p for row, p in zip(rows, padding)])
+
+
+def run_command(name: str, *args, succeeds: bool = True, stdin: bytes = b"", **environment) -> str:
+    """Runs a command of this environment, such as ``fairseq-train``; returns what it printed."""
+    program = [sys.executable] if name == "python" else [str(Path(sys.executable).with_name(name))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment}
+    finished = subprocess.run(
+        [*program, *map(str, args)], input=stdin, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    printed = finished.stdout.decode()
+    assert (finished.returncode == 0) == succeeds, printed
+    return printed
+
+
+def train(data: Path, save_dir: Path, *args, **keywords) -> str:
+    """fairseq-train of a tiny model; a flag given here overrides the tiny one."""
+    return run_command(
+        "fairseq-train", data, "--user-dir", PLUGIN, *TINY_FLAGS, "--save-dir", save_dir, *args, **keywords
+    )
+
+
+def generate(data: Path, path, *args, **keywords) -> str:
+    """fairseq-generate of the test set."""
+    flags = ("--user-dir", PLUGIN, "--path", path, "--required-batch-size-multiple", "1", "--cpu")
+    return run_command("fairseq-generate", data, *flags, *args, **keywords)
+
+
+def lines_of(kind: str, printed: str) -> dict:
+    """The lines ``kind-NUMBER<TAB>...`` that fairseq printed, by number, split at tabs; of n-best lists, all."""
+    result: dict = {}
+    for line in printed.splitlines():
+        if line.startswith(f"{kind}-"):
+            number, *fields = line[len(kind) + 1 :].split("\t")
+            result.setdefault(int(number), []).append(fields)
+    return result
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """Text whose translation is word by word and backwards, in two words a source word's ending; and its alignment."""
+    folder = tmp_path_factory.mktemp("corpus")
+    numbers = random.Random(1)
+    for split, count in (("train", 300), ("valid", 23), ("test", 21)):
+        with open(folder / f"{split}.xx", "w") as src, open(folder / f"{split}.yy", "w") as tgt, open(
+            folder / f"{split}.align", "w"
+        ) as align:
+            for _ in range(count):
+                words = [numbers.randrange(8) for _ in range(numbers.randrange(1, 8))]
+                src.write(" ".join(f"a{word}" for word in words) + "\n")
+                tgt.write(" ".join(f"b{word}" for word in words[::-1]) + "\n")
+                align.write(" ".join(f"{j}-{len(words) - 1 - j}" for j in range(len(words))) + "\n")
+    return folder
+
+
+def preprocess(corpus: Path, destination: Path, *args) -> Path:
+    """fairseq-preprocess of the corpus."""
+    splits = [part for split in ("train", "valid", "test") for part in (f"--{split}pref", corpus / split)]
+    run_command("fairseq-preprocess", "-s", "xx", "-t", "yy", *splits, "--destdir", destination, *args)
+    return destination
+
+
+@pytest.fixture(scope="session")
+def data(corpus, tmp_path_factory) -> Path:
+    """The binarized corpus, with alignments."""
+    return preprocess(corpus, tmp_path_factory.mktemp("data") / "bin", "--align-suffix", "align")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(data, tmp_path_factory) -> Path:
+    """A model that has learnt the corpus."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(data, folder, "--max-epoch", "40", "--no-epoch-checkpoints", "--lr-scheduler", "inverse_sqrt")
+    return folder / "checkpoint_last.pt"

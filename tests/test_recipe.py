@@ -1,0 +1,133 @@
+"""The Multi30k recipe on a corpus of 200 lines: to its score, again, after an interruption, and with damaged files."""
+
+import gzip
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+import sacrebleu
+from conftest import ROOT
+
+RECIPE = ROOT / "recipes" / "multi30k" / "run.sh"
+TINY = """# the smallest model that goes through every stage
+--arch bigru_bahdanau_maxout --encoder-embed-dim 12
+--decoder-embed-dim 12 --encoder-hidden-size 10 --decoder-hidden-size 14 --attention-dim 8 --maxout-dim 12
+--share-all-embeddings
+
+--criterion cross_entropy --optimizer adam --lr 0.01 --max-tokens 400 --max-epoch 2
+"""
+
+
+def write(folder, lines=200):
+    """Six gzipped files in the layout of Multi30k, and their sums."""
+    numbers = random.Random(5)
+    nouns = {"dog": "Hund", "cat": "Katze", "house": "Haus", "tree": "Baum", "boy": "Junge", "girl": "Mädchen"}
+    verbs = {"sees": "sieht", "likes": "mag", "finds": "findet", "hears": "hört"}
+    folder.mkdir()
+    sums = []
+    for split, count in (("train", lines), ("val", 12), ("test_2016_flickr", 13)):
+        en, de = [], []
+        for _ in range(count):
+            one, verb, two = numbers.choice(list(nouns)), numbers.choice(list(verbs)), numbers.choice(list(nouns))
+            en.append(f"The {one} {verb} the {two} number {numbers.randrange(100)}.")
+            de.append(f"Das Ding {nouns[one]} {verbs[verb]} {nouns[two]}, „ja“.")
+        for lang, text in (("en", en), ("de", de)):
+            content = gzip.compress(("\n".join(text) + "\n").encode(), mtime=0)
+            (folder / f"{split}.{lang}.gz").write_bytes(content)
+            sums.append(f"{hashlib.sha256(content).hexdigest()}  {split}.{lang}.gz\n")
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    write(folder / "raw")
+    (folder / "tiny.args").write_text(TINY)
+    return folder
+
+
+def run(place, *args, work="work", succeeds=True):
+    flags = ("--raw", place / "raw", "--sums", place / "raw" / "SHA256SUMS", "--work", place / work)
+    command = ["bash", RECIPE, place / "tiny.args", *flags, "--vocab-size", "90", *args]
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    finished = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    assert (finished.returncode == 0) == succeeds, finished.stdout + finished.stderr
+    return finished.stdout if succeeds else finished.stderr.strip().splitlines()[-1]
+
+
+def test_to_the_score_and_again(place):
+    printed = run(place)
+    results = place / "work" / "en-de" / "tiny"
+    hypotheses = (results / "hypotheses.de").read_text().splitlines()
+    references = (place / "work" / "raw" / "test_2016_flickr.de").read_text().splitlines()
+    scores = json.loads((results / "scores.json").read_text())
+    assert len(hypotheses) == scores["sentences"] == 13
+    wanted = sacrebleu.corpus_bleu(hypotheses, [references])
+    assert scores["BLEU"]["score"] == pytest.approx(wanted.score, abs=0.01)
+    assert "tok:13a" in scores["BLEU"]["signature"] and "case:mixed" in scores["BLEU"]["signature"]
+    assert set(scores) == {"sentences", "BLEU", "chrF2", "TER"} and f"BLEU = {wanted.score:.2f}" in printed
+    assert not any("@@" in line or "▁" in line for line in hypotheses)
+
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*.pt")}
+    again = run(place)
+    assert again.count("done before:") == 4 and f"BLEU = {wanted.score:.2f}" in again
+    assert before == {path: path.stat().st_mtime_ns for path in results.rglob("*.pt")}
+
+
+def test_training_of_other_flags_is_not_mistaken_for_this_one(place):
+    run(place, "--stop-stage", "4", work="work")
+    (place / "tiny.args").write_text(TINY.replace("--lr 0.01", "--lr 0.02"))
+    message = run(place, succeeds=False)
+    (place / "tiny.args").write_text(TINY)
+    assert "tiny.args is not what" in message and "remove that folder" in message
+
+
+def test_damaged_archive_stops_the_recipe(place):
+    archive = place / "raw" / "val.de.gz"
+    content = archive.read_bytes()
+    archive.write_bytes(content[:100] + b"x" + content[101:])
+    try:
+        message = run(place, work="damaged", succeeds=False)
+    finally:
+        archive.write_bytes(content)
+    assert "val.de.gz is damaged or another version" in message
+    assert not list((place / "damaged").rglob("val.de*")) and not list((place / "damaged").rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--stage", "5"], "is missing: run from --stage 4"),
+        (["--stage", "x"], "--stage and --stop-stage are numbers from 1 to 6"),
+        (["--tgt"], "--tgt needs a value"),
+        (["--nonsense"], "unknown option --nonsense"),
+        (["--tgt", "fr"], "has no SHA-256 of train.fr.gz"),
+        (["--src", "de"], "--src and --tgt are both de"),
+        (["--raw", "/nowhere"], "/nowhere/train.en.gz: "),
+        (["nomodel"], "no model 'nomodel'"),
+    ],
+)
+def test_bad_arguments_get_one_line(place, flags, message):
+    assert message in run(place, *flags, work="bad", succeeds=False)
+
+
+def test_vocabulary_that_does_not_suit_the_text(place):
+    assert "--vocab-size 70000 does not suit" in run(place, "--vocab-size", "70000", work="large", succeeds=False)
+    assert not list((place / "large" / "en-de").glob("spm.model"))
+
+
+def test_dropped_sentences_are_noticed(tmp_path):
+    (tmp_path / "generated").write_text("D-0\t-0.1\tone\nD-2\t-0.1\tthree\n")
+    (tmp_path / "reference").write_text("one\ntwo\nthree\n")
+    score = [sys.executable, ROOT / "recipes" / "score.py", "--generated", tmp_path / "generated", "--reference",
+             tmp_path / "reference", "--hypotheses", tmp_path / "h", "--scores", tmp_path / "s"]  # fmt: skip
+    finished = subprocess.run(score, capture_output=True, text=True)
+    assert finished.returncode == 1 and "has no hypothesis of sentence 1" in finished.stderr
+    (tmp_path / "generated").write_text("D-0\t-0.1\tone\nD-1\t-0.1\ttwo\n")
+    finished = subprocess.run(score, capture_output=True, text=True)
+    assert finished.returncode == 1 and "2 hypotheses in" in finished.stderr and "3 references in" in finished.stderr
+    assert not (tmp_path / "h").exists() and not (tmp_path / "s").exists()
