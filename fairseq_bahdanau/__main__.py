@@ -13,10 +13,10 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         given = f", not '{sys.argv[1]}'" if len(sys.argv) > 1 else ""
         sys.exit(f"usage: python -m fairseq_bahdanau {{{','.join(COMMANDS)}}} [fairseq's options]{given}")
-    command, user_dir = sys.argv[1], fairseq_bahdanau.__path__[0]
-    plugin = [f"common.user_dir={user_dir}"] if command == "hydra-train" else ["--user-dir", user_dir]
-    # argparse wants the flag before a trailing `--`, hydra its override anywhere.
-    sys.argv = [f"fairseq-{command}", *plugin, *sys.argv[2:]]
+    command, user_dir, given = sys.argv[1], fairseq_bahdanau.__path__[0], sys.argv[2:]
+    # hydra wants its overrides together, and after its own flags is where they stand.
+    given = [*given, f"common.user_dir={user_dir}"] if command == "hydra-train" else ["--user-dir", user_dir, *given]
+    sys.argv = [f"fairseq-{command}", *given]
     importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}").cli_main()
 
 

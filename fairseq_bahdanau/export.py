@@ -40,7 +40,9 @@ class ExportableEncoder(nn.Module):
         padding_mask = src_tokens.eq(self.encoder.padding_idx)
         words_first = padding_mask.long().argsort(dim=1, stable=True)
         # Positions of the words from last to first, then of the padding: the order in which the backward state reads.
-        backwards = torch.where(padding_mask, -1, torch.arange(src_tokens.size(1))).argsort(dim=1, descending=True)
+        backwards = torch.where(padding_mask, -1, torch.arange(src_tokens.size(1), device=src_tokens.device)).argsort(
+            dim=1, descending=True
+        )
         lengths = src_tokens.size(1) - padding_mask.long().sum(dim=1)
         annotations = []
         for order, direction in ((words_first, ""), (backwards, "_reverse")):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import PLUGIN, TINY_FLAGS, generate, lines_of, preprocess, run_command, train
+from conftest import PLUGIN, TINY_TRAINING, generate, lines_of, preprocess, run_command, train
 
 import fairseq_bahdanau  # noqa: F401
 from fairseq_bahdanau.model import BahdanauModel
@@ -77,7 +77,7 @@ def test_sampling_prefix_and_nbest(corpus, data, checkpoint):
 def test_score_reference_is_the_teacher_forced_score(corpus, data, checkpoint):
     printed = generate(data, checkpoint, "--score-reference", "--print-alignment")
     assert hypotheses(printed) == read(corpus / "test.yy") and len(lines_of("A", printed)) == 21
-    model = BahdanauModel.from_pretrained(str(checkpoint.parent), checkpoint.name, str(data)).models[0].eval()
+    model = BahdanauModel.from_pretrained(str(checkpoint.parent), checkpoint.name, str(data)).models[0]
     src_dict, tgt_dict = model.encoder.dictionary, model.decoder.dictionary
     for number, ((positional,),) in list(lines_of("P", printed).items())[:5]:
         src = src_dict.encode_line(read(corpus / "test.xx")[number], add_if_not_exist=False).long()
@@ -98,18 +98,26 @@ def test_retain_dropout_makes_generation_random(data, tmp_path):
     assert scores[0] == scores[1] != scores[2] != scores[3] and scores[4] not in scores[:4]
 
 
-def test_ensembles(data, checkpoint, tmp_path, generated, corpus):
+BASELINES = {
+    "transformer": "--encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 16 --decoder-embed-dim 16 "
+    "--encoder-ffn-embed-dim 16 --decoder-ffn-embed-dim 16 --encoder-attention-heads 2 --decoder-attention-heads 2",
+    "lstm": "--encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-hidden-size 16 --decoder-hidden-size 16",
+}
+
+
+def test_ensemble_of_two_of_ours(data, checkpoint, generated):
     twice = generate(data, f"{checkpoint}:{checkpoint}", "--print-alignment")
     assert hypotheses(twice) == hypotheses(generated) and lines_of("A", twice) == lines_of("A", generated)
-    run_command(
-        "fairseq-train", data, "--user-dir", PLUGIN, *TINY_FLAGS, "--arch", "transformer", "--encoder-layers", "1",
-        "--decoder-layers", "1", "--encoder-embed-dim", "16", "--decoder-embed-dim", "16", "--encoder-ffn-embed-dim",
-        "16", "--decoder-ffn-embed-dim", "16", "--encoder-attention-heads", "2", "--decoder-attention-heads", "2",
-        "--max-update", "10", "--no-epoch-checkpoints", "--save-dir", tmp_path,
-    )  # fmt: skip
-    # A transformer's checkpoint holds an argparse.Namespace: it loads because the plugin names it harmless.
+
+
+@pytest.mark.parametrize("arch", BASELINES)
+def test_baselines_load_alone_and_in_an_ensemble_with_ours(arch, data, checkpoint, tmp_path):
+    """Their checkpoints hold an argparse.Namespace: they load because the plugin names it harmless."""
+    flags = (*TINY_TRAINING, "--arch", arch, *BASELINES[arch].split(), "--max-update", "10", "--no-epoch-checkpoints")
+    run_command("fairseq-train", data, "--user-dir", PLUGIN, *flags, "--save-dir", tmp_path)
+    alone = generate(data, tmp_path / "checkpoint_last.pt", "--max-len-b", "20")
     mixed = generate(data, f"{checkpoint}:{tmp_path / 'checkpoint_last.pt'}", "--print-alignment")
-    assert len(hypotheses(mixed)) == 21 and len(lines_of("A", mixed)) == 21
+    assert len(hypotheses(alone)) == len(hypotheses(mixed)) == len(lines_of("A", mixed)) == 21
 
 
 def test_interactive_survives_any_line(data, checkpoint):

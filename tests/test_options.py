@@ -4,8 +4,9 @@ import re
 
 import pytest
 import torch
-from conftest import build_model, dictionary, train
+from conftest import PLUGIN, build_model, dictionary, train
 from fairseq.models import ARCH_MODEL_REGISTRY
+from omegaconf import OmegaConf
 
 from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
 
@@ -125,3 +126,10 @@ def test_a_folder_without_data_is_named(tmp_path):
 def test_every_option_has_a_help_text():
     for name, option in BahdanauConfig.__dataclass_fields__.items():
         assert name in ("_name", "max_source_positions", "max_target_positions") or option.metadata["help"], name
+
+
+def test_the_shipped_yaml_has_the_defaults():
+    shipped = OmegaConf.load(PLUGIN / "config" / "translation.yaml").model
+    positions = ("max_source_positions", "max_target_positions")  # the task's
+    defaults = {name: value for name, value in vars(BahdanauConfig()).items() if name not in (*positions, "_name")}
+    assert dict(shipped) == {"_name": "bigru_bahdanau_maxout", **defaults, "init": str(defaults["init"])}
