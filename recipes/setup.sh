@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes an environment in which everything here runs: installs requirements.txt and this package (editable) into the
 # active virtual environment, or else into .venv beside this folder, which it creates. Does nothing the second time.
-# Prints one line: what it found. `source recipes/setup.sh` also activates the environment in the calling shell.
+# Prints one line: what it found. Scripts source it, which also activates the environment for them; a person runs it
+# with bash, and activates .venv as usual.
 set -euo pipefail
 
 setup_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

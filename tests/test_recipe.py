@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import sacrebleu
@@ -18,7 +20,7 @@ TINY = """# the smallest model that goes through every stage
 --decoder-embed-dim 12 --encoder-hidden-size 10 --decoder-hidden-size 14 --attention-dim 8 --maxout-dim 12
 --share-all-embeddings
 
---criterion cross_entropy --optimizer adam --lr 0.01 --max-tokens 400 --max-epoch 2
+--criterion cross_entropy --optimizer adam --lr 0.01 --max-tokens 400 --max-epoch 3
 """
 
 
@@ -50,11 +52,16 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(place, *args, work="work", succeeds=True):
+ENVIRONMENT = {**os.environ, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def command(place, work, *args):
     flags = ("--raw", place / "raw", "--sums", place / "raw" / "SHA256SUMS", "--work", place / work)
-    command = ["bash", RECIPE, place / "tiny.args", *flags, "--vocab-size", "90", *args]
-    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    finished = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    return [str(word) for word in ("bash", RECIPE, place / "tiny.args", *flags, "--vocab-size", "90", *args)]
+
+
+def run(place, *args, work="work", succeeds=True):
+    finished = subprocess.run(command(place, work, *args), env=ENVIRONMENT, capture_output=True, text=True)
     assert (finished.returncode == 0) == succeeds, finished.stdout + finished.stderr
     return finished.stdout if succeeds else finished.stderr.strip().splitlines()[-1]
 
@@ -76,6 +83,26 @@ def test_to_the_score_and_again(place):
     again = run(place)
     assert again.count("done before:") == 4 and f"BLEU = {wanted.score:.2f}" in again
     assert before == {path: path.stat().st_mtime_ns for path in results.rglob("*.pt")}
+
+
+def test_killed_in_training_and_run_again_gives_the_same_translations(place):
+    run(place)
+    first_epoch = place / "killed" / "en-de" / "tiny" / "checkpoints" / "checkpoint1.pt"
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command(place, "killed"), env=ENVIRONMENT, stdout=nowhere, stderr=nowhere, start_new_session=True
+    )
+    for _ in range(3000):
+        if first_epoch.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert first_epoch.exists() and not first_epoch.with_name("checkpoint3.pt").exists()
+    run(place, work="killed")
+    for name in ("hypotheses.de", "scores.json"):
+        one, other = ((place / work / "en-de" / "tiny" / name).read_text() for work in ("work", "killed"))
+        assert one == other
 
 
 def test_training_of_other_flags_is_not_mistaken_for_this_one(place):
