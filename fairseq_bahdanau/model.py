@@ -56,23 +56,39 @@ class BahdanauConfig(FairseqDataclass):
     max_target_positions: int = II("task.max_target_positions")
 
 
-def check_config(cfg: BahdanauConfig, task: FairseqTask) -> None:
-    """Refuses contradictions.
+def refuse_if(wrong: bool, message: str) -> None:
+    """Raises ValueError with this line when something is wrong."""
+    if wrong:
+        raise ValueError(message)
+
+
+def check_numbers(cfg: BahdanauConfig) -> None:
+    """Refuses sizes and probabilities out of range.
 
     Raises:
-        ValueError: one line that names the option and what to do
+        ValueError: one line that names the option
     """
-
-    def refuse_if(wrong: bool, message: str) -> None:
-        if wrong:
-            raise ValueError(message)
-
-    sizes = ("encoder_embed_dim", "encoder_hidden_size", "decoder_embed_dim", "decoder_hidden_size", "attention_dim")
-    for name in sizes + ("maxout_dim", "maxout_pool_size"):
+    for name in (
+        "encoder_embed_dim",
+        "encoder_hidden_size",
+        "decoder_embed_dim",
+        "decoder_hidden_size",
+        "attention_dim",
+        "maxout_dim",
+        "maxout_pool_size",
+    ):
         refuse_if(cfg[name] < 1, f"--{name.replace('_', '-')} must be at least 1, not {cfg[name]}")
     for name in ("dropout", "embed_dropout", "annotation_dropout", "readout_dropout"):
         wrong = cfg[name] is not None and not 0 <= cfg[name] < 1
         refuse_if(wrong, f"--{name.replace('_', '-')} must be at least 0 and less than 1, not {cfg[name]}")
+
+
+def check_combinations(cfg: BahdanauConfig, task: FairseqTask) -> None:
+    """Refuses options that contradict each other, the dictionaries or the task.
+
+    Raises:
+        ValueError: one line that names the option and what to do
+    """
     if cfg.share_all_embeddings:
         refuse_if(
             task.source_dictionary != task.target_dictionary,
@@ -115,7 +131,8 @@ class BahdanauModel(FairseqEncoderDecoderModel):
         Raises:
             ValueError: options that contradict each other, the dictionaries or an embedding file
         """
-        check_config(cfg, task)
+        check_numbers(cfg)
+        check_combinations(cfg, task)
 
         def dropout(place: Optional[float]) -> float:
             return cfg.dropout if place is None else place

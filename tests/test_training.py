@@ -49,9 +49,9 @@ def test_alignment_criterion_trains_the_attention(data, tmp_path):
         "--alignment-lambda",
         "1",
     )
-    printed = train(data, tmp_path, *flags, "--max-epoch", "8", "--no-save")
+    printed = train(data, tmp_path, *flags, "--max-epoch", "14", "--no-save")
     losses = [float(loss) for loss in re.findall(r"\| train \| .*?alignment_loss ([\d.]+)", printed)]
-    assert len(losses) == 8 and losses[-1] < 0.5 * losses[0]
+    assert len(losses) == 14 and losses[-1] < 0.5 * losses[0]
 
 
 def test_adaptive_softmax(data, tmp_path):
@@ -95,8 +95,8 @@ def two_processes(data, save_dir, *flags):
 def test_two_processes_equal_one_with_twice_the_batches_and_resume(data, tmp_path):
     first, _ = two_processes(data, tmp_path / "two", "--max-epoch", "1")
     assert "training on 2 devices" in first
-    resumed = two_processes(data, tmp_path / "two", "--max-epoch", "2")
-    assert all("Loaded checkpoint" in printed for printed in resumed)
+    resumed, _ = two_processes(data, tmp_path / "two", "--max-epoch", "2")  # process 1 gets it from process 0
+    assert "Loaded checkpoint" in resumed
     flags = ("--update-freq", "2", "--update-epoch-batch-itr", "True", "--no-epoch-checkpoints", "--max-epoch", "2")
     train(data, tmp_path / "one", *flags)
     two, one = (parameters(tmp_path / name / "checkpoint_last.pt") for name in ("two", "one"))
