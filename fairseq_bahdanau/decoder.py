@@ -63,15 +63,15 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         self.readout = MaxoutReadout(hidden_size, annotation_dim, embed_dim, maxout_dim, maxout_pool_size)
         self.embed_dropout = FairseqDropout(embed_dropout, module_name=self.__class__.__name__)
         self.readout_dropout = FairseqDropout(readout_dropout, module_name=self.__class__.__name__)
+        features_dim = embed_dim if tie_output else maxout_dim
         self.factor_proj = nn.Identity()
-        if tie_output and maxout_dim != embed_dim:
-            self.factor_proj = nn.Linear(maxout_dim, embed_dim, bias=False)
+        if features_dim != maxout_dim:
+            self.factor_proj = nn.Linear(maxout_dim, features_dim, bias=False)
         if adaptive_softmax_cutoff is not None:
             self.adaptive_softmax = AdaptiveSoftmax(len(dictionary), maxout_dim, adaptive_softmax_cutoff, dropout=0.0)
         else:
-            self.output_projection = nn.Linear(maxout_dim, len(dictionary), bias=False)  # W_o
+            self.output_projection = nn.Linear(features_dim, len(dictionary), bias=False)  # W_o
             if tie_output:
-                self.output_projection = nn.Linear(embed_dim, len(dictionary), bias=False)
                 self.output_projection.weight = embed_tokens.weight
 
     def forward(
@@ -114,15 +114,12 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         state, keys = saved["state"], saved["keys"]
         assert state is not None and keys is not None
 
-        embedded = self.embed_dropout(self.embed_tokens(prev_output_tokens))
-        embed_gates = self.recurrence.embed_gates(embedded)
-        states, contexts, attention = self.unroll(embed_gates, state, keys, annotations, padding_mask)
+        features, attention, state = self.advance(prev_output_tokens, state, keys, annotations, padding_mask)
         if incremental_state is not None:
-            saved["state"] = states[:, -1]
+            saved["state"] = state
             self.set_incremental_state(incremental_state, "search", saved)
-        features = self.readout_dropout(self.readout(states, contexts, embedded))
         attn: Optional[Tensor] = attention  # the type that TorchScript expects of every model of an ensemble
-        return self.factor_proj(features), {"attn": [attn]}
+        return features, {"attn": [attn]}
 
     def begin(self, encoder_out: Dict[str, List[Tensor]]) -> Dict[str, Optional[Tensor]]:
         """What the first step starts from: ``state`` s_0 ``(batch, hidden_size)``, and ``keys``
@@ -131,6 +128,27 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
             "state": torch.tanh(self.initial_state(encoder_out["backward_state"][0])),  # s_0 = tanh(W_s h + b_s)
             "keys": self.attention.key_proj(encoder_out["encoder_out"][0]),  # U_a h_j + b_a
         }
+
+    def advance(
+        self, prev_output_tokens: Tensor, state: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor
+    ) -> Tuple[Tensor, Tensor, Tensor]:
+        """Goes on from a state over the given words.
+
+        Args:
+            prev_output_tokens: ``(batch, tgt_len)``
+            state, keys: as :meth:`begin` returns them, or a later state
+            annotations: ``(batch, src_len, annotation_dim)``
+            padding_mask: ``(batch, src_len)``, True on padding
+
+        Returns:
+            features ``(batch, tgt_len, features)``, attention ``(batch, tgt_len, src_len)``, and the state after the
+            last word ``(batch, hidden_size)``
+        """
+        embedded = self.embed_dropout(self.embed_tokens(prev_output_tokens))
+        embed_gates = self.recurrence.embed_gates(embedded)
+        states, contexts, attention = self.unroll(embed_gates, state, keys, annotations, padding_mask)
+        features = self.readout_dropout(self.readout(states, contexts, embedded))
+        return self.factor_proj(features), attention, states.select(dim=1, index=-1)
 
     def unroll(
         self, embed_gates: Tensor, state: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor

@@ -40,9 +40,8 @@ class ExportableEncoder(nn.Module):
         padding_mask = src_tokens.eq(self.encoder.padding_idx)
         words_first = padding_mask.long().argsort(dim=1, stable=True)
         # Positions of the words from last to first, then of the padding: the order in which the backward state reads.
-        backwards = torch.where(padding_mask, -1, torch.arange(src_tokens.size(1), device=src_tokens.device)).argsort(
-            dim=1, descending=True
-        )
+        columns = torch.arange(src_tokens.size(1), device=src_tokens.device)
+        backwards = torch.where(padding_mask, -1, columns).argsort(dim=1, descending=True)
         lengths = src_tokens.size(1) - padding_mask.long().sum(dim=1)
         annotations = []
         for order, direction in ((words_first, ""), (backwards, "_reverse")):
@@ -79,21 +78,17 @@ class ExportableDecoderStep(nn.Module):
         Returns:
             logits ``(batch, vocabulary)``, attention ``(batch, src_len)``, the new state
         """
-        decoder = self.decoder
-        embedded = decoder.embed_tokens(prev_output_tokens)
-        gates = decoder.recurrence.embed_gates(embedded)
-        states, contexts, attention = decoder.unroll(gates, state, keys, annotations, padding_mask)
-        features = decoder.factor_proj(decoder.readout(states, contexts, embedded))
-        return decoder.output_layer(features)[:, 0], attention[:, 0], states[:, 0]
+        features, attention, state = self.decoder.advance(prev_output_tokens, state, keys, annotations, padding_mask)
+        return self.decoder.output_layer(features)[:, 0], attention[:, 0], state
 
 
 def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
-    """Encoder and decoder step as exported programs, for any batch size of at least 2.
+    """Encoder and decoder step as exported programs, for any batch size.
 
     Args:
         model: is put into evaluation mode
         src_len: number of columns that the encoder takes, at least 2, since ``torch.export`` writes a recurrence out
-            step by step; pad shorter sources to it. The decoder step takes any number from 2.
+            step by step; pad shorter sources to it. The decoder step takes any number.
 
     Raises:
         ValueError: a model with adaptive softmax, whose features are not yet scores of words
@@ -105,7 +100,7 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
     src_tokens = torch.full(
         (3, src_len), model.encoder.dictionary.eos(), device=model.decoder.embed_tokens.weight.device
     )
-    batch, columns = torch.export.Dim("batch", min=2), torch.export.Dim("src_len", min=2)
+    batch, columns = torch.export.Dim("batch", min=1), torch.export.Dim("src_len", min=1)
     per_sentence, per_word = {0: batch}, {0: batch, 1: columns}
     with torch.no_grad():
         encoded = encoder(src_tokens)

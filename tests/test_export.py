@@ -32,6 +32,8 @@ def test_exported_programs_equal_the_model(options, left, tmp_path):
             logits, attention, state = step(prev[:, t : t + 1], state, *fixed)
             torch.testing.assert_close(logits, wanted[:, t])
             torch.testing.assert_close(attention, extra["attn"][0][:, t])
+        alone = step(prev[:1, :1], *(part[:1] for part in encoder(src_tokens[:1])))[0]
+        torch.testing.assert_close(alone, wanted[:1, 0])
 
 
 def test_export_refuses_what_it_cannot_hold():
