@@ -125,6 +125,13 @@ def test_damaged_archive_stops_the_recipe(place):
     assert not list((place / "damaged").rglob("val.de*")) and not list((place / "damaged").rglob("*.part"))
 
 
+def test_files_come_from_an_address_too(place):
+    run(place, "--raw", f"file://{place / 'raw'}", "--stop-stage", "1", work="address")
+    assert (place / "address" / "raw" / "train.de").read_text().startswith("Das Ding")
+    message = run(place, "--raw", "file:///nowhere", "--stop-stage", "1", work="nowhere", succeeds=False)
+    assert "file:///nowhere/train.en.gz: " in message and not list((place / "nowhere" / "raw").iterdir())
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
