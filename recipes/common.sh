@@ -22,7 +22,8 @@ value() {
 run_stages() {
   local first=$1 last=$2 number=0 name
   shift 2
-  [[ $first =~ ^[0-9]+$ && $last =~ ^[0-9]+$ ]] || die "--stage and --stop-stage are numbers from 1 to $#"
+  [[ $first =~ ^[1-9]$ && $last =~ ^[1-9]$ && $first -le $last && $last -le $# ]] ||
+    die "--stage and --stop-stage are numbers from 1 to $#, the first not the greater"
   for name in "$@"; do
     number=$((number + 1))
     if [ "$number" -ge "$first" ] && [ "$number" -le "$last" ]; then

@@ -61,7 +61,7 @@ def command(place, work, *args):
 
 
 def run(place, *args, work="work", succeeds=True):
-    finished = subprocess.run(command(place, work, *args), env=ENVIRONMENT, capture_output=True, text=True)
+    finished = subprocess.run(command(place, work, *args), env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert (finished.returncode == 0) == succeeds, finished.stdout + finished.stderr
     return finished.stdout if succeeds else finished.stderr.strip().splitlines()[-1]
 
@@ -137,6 +137,8 @@ def test_files_come_from_an_address_too(place):
     [
         (["--stage", "5"], "is missing: run from --stage 4"),
         (["--stage", "x"], "--stage and --stop-stage are numbers from 1 to 6"),
+        (["--stage", "7"], "--stage and --stop-stage are numbers from 1 to 6"),
+        (["--stage", "3", "--stop-stage", "2"], "the first not the greater"),
         (["--tgt"], "--tgt needs a value"),
         (["--nonsense"], "unknown option --nonsense"),
         (["--tgt", "fr"], "has no SHA-256 of train.fr.gz"),

@@ -25,17 +25,17 @@ model=bigru src=en tgt=de first=1 last=6
 raw=${MULTI30K_RAW:-$url} sums=$here/SHA256SUMS vocab_size=8000 work=$here/work
 while [ $# -gt 0 ]; do
   case $1 in
-    --src) src=$(value "$@") && shift 2 ;;
-    --tgt) tgt=$(value "$@") && shift 2 ;;
-    --stage) first=$(value "$@") && shift 2 ;;
-    --stop-stage) last=$(value "$@") && shift 2 ;;
-    --raw) raw=$(value "$@") && shift 2 ;;
-    --sums) sums=$(value "$@") && shift 2 ;;
-    --vocab-size) vocab_size=$(value "$@") && shift 2 ;;
-    --work) work=$(value "$@") && shift 2 ;;
+    --src) src=$(value "$@"); shift 2 ;;
+    --tgt) tgt=$(value "$@"); shift 2 ;;
+    --stage) first=$(value "$@"); shift 2 ;;
+    --stop-stage) last=$(value "$@"); shift 2 ;;
+    --raw) raw=$(value "$@"); shift 2 ;;
+    --sums) sums=$(value "$@"); shift 2 ;;
+    --vocab-size) vocab_size=$(value "$@"); shift 2 ;;
+    --work) work=$(value "$@"); shift 2 ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit ;;
     -*) die "unknown option $1, see --help" ;;
-    *) model=$1 && shift ;;
+    *) model=$1; shift ;;
   esac
 done
 args_file=$model
