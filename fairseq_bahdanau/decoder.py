@@ -13,13 +13,13 @@ from fairseq.modules import AdaptiveSoftmax
 from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 
-from .attention import AdditiveAttention
+from .attention import Attention
 from .readout import MaxoutReadout
 from .recurrence import GRURecurrence
 
 
 class BahdanauDecoder(FairseqIncrementalDecoder):
-    """GRU decoder with additive attention and a maxout readout.
+    """GRU decoder with attention and a maxout readout.
 
     Only attention and recurrence depend on the previous step. Keys, the embeddings' gate products, readout and
     vocabulary are computed for all time steps at once.
@@ -29,7 +29,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         embed_tokens: its embedding
         encoder_hidden_size: size of each encoder direction's state
         hidden_size: size of the decoder state
-        attention_dim: size of the attention's hidden layer
+        attention: how the state looks at the annotations
         maxout_dim, maxout_pool_size: size of the readout, and how many neighbours compete for each place in it
         tie_output: whether the output layer is the embedding; with ``maxout_dim`` other than the embedding's size, a
             projection stands between them, as in the paper's own code
@@ -44,7 +44,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         embed_tokens: nn.Embedding,
         encoder_hidden_size: int,
         hidden_size: int,
-        attention_dim: int,
+        attention: Attention,
         maxout_dim: int,
         maxout_pool_size: int,
         tie_output: bool,
@@ -58,7 +58,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         annotation_dim, embed_dim = 2 * encoder_hidden_size, embed_tokens.embedding_dim
         self.embed_tokens = embed_tokens  # E
         self.initial_state = nn.Linear(encoder_hidden_size, hidden_size)  # W_s, b_s
-        self.attention = AdditiveAttention(hidden_size, annotation_dim, attention_dim)
+        self.attention = attention
         self.recurrence = GRURecurrence(embed_dim, annotation_dim, hidden_size)
         self.readout = MaxoutReadout(hidden_size, annotation_dim, embed_dim, maxout_dim, maxout_pool_size)
         self.embed_dropout = FairseqDropout(embed_dropout, module_name=self.__class__.__name__)

@@ -88,7 +88,8 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
     Args:
         model: is put into evaluation mode
         src_len: number of columns that the encoder takes, at least 2, since ``torch.export`` writes a recurrence out
-            step by step; pad shorter sources to it. The decoder step takes any number.
+            step by step; pad shorter sources to it. The decoder step takes any number; with
+            hard attention, from --hard-attention-top-k on.
 
     Raises:
         ValueError: a model with adaptive softmax, whose features are not yet scores of words
@@ -100,7 +101,8 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
     src_tokens = torch.full(
         (3, src_len), model.encoder.dictionary.eos(), device=model.decoder.embed_tokens.weight.device
     )
-    batch, columns = torch.export.Dim("batch", min=1), torch.export.Dim("src_len", min=1)
+    batch = torch.export.Dim("batch", min=1)
+    columns = torch.export.Dim("src_len", min=max(1, model.decoder.attention.top_k))
     per_sentence, per_word = {0: batch}, {0: batch, 1: columns}
     with torch.no_grad():
         encoded = encoder(src_tokens)

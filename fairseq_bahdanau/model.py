@@ -10,10 +10,15 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II
 from torch import Tensor
 
+from .attention import AdditiveAttention, Attention
+from .attention_variants import BilinearAttention, DotAttention
 from .decoder import BahdanauDecoder
 from .embeddings import build_embedding, load_pretrained
 from .encoder import BiGRUEncoder
 from .initialization import GLOROT, PAPER, initialize
+
+ADDITIVE, DOT, BILINEAR = "additive", "dot", "bilinear"
+SOFT, HARD = "soft", "hard"
 
 
 @dataclass
@@ -30,7 +35,14 @@ class BahdanauConfig(FairseqDataclass):
     decoder_embed_path: Optional[str] = field(
         default=None, metadata={"help": "text file of pretrained target embeddings, first line 'COUNT SIZE'"}
     )
-    attention_dim: int = field(default=1000, metadata={"help": "size of the attention's hidden layer"})
+    attention_score: ChoiceEnum([ADDITIVE, DOT, BILINEAR]) = field(
+        default=ADDITIVE, metadata={"help": "how a state scores a source position: by a network or an inner product"}
+    )
+    attention_dim: int = field(default=1000, metadata={"help": "size of the additive attention's hidden layer"})
+    attention: ChoiceEnum([SOFT, HARD]) = field(
+        default=SOFT, metadata={"help": "weigh all source positions, or keep the best and nothing else"}
+    )
+    hard_attention_top_k: int = field(default=1, metadata={"help": "how many positions hard attention keeps"})
     maxout_dim: int = field(default=500, metadata={"help": "size of the maxout readout"})
     maxout_pool_size: int = field(default=2, metadata={"help": "neighbours that compete for one maxout place"})
     share_decoder_input_output_embed: bool = field(
@@ -76,6 +88,7 @@ def check_numbers(cfg: BahdanauConfig) -> None:
         "attention_dim",
         "maxout_dim",
         "maxout_pool_size",
+        "hard_attention_top_k",
     ):
         refuse_if(cfg[name] < 1, f"--{name.replace('_', '-')} must be at least 1, not {cfg[name]}")
     for name in ("dropout", "embed_dropout", "annotation_dropout", "readout_dropout"):
@@ -115,9 +128,28 @@ def check_combinations(cfg: BahdanauConfig, task: FairseqTask) -> None:
             f"--adaptive-softmax-cutoff must rise between 1 and the target dictionary's {words} words, not {cutoff}",
         )
     refuse_if(
+        cfg.attention_score == DOT and cfg.decoder_hidden_size != 2 * cfg.encoder_hidden_size,
+        "--attention-score dot needs --decoder-hidden-size to be twice --encoder-hidden-size, the size of an "
+        f"annotation, but they are {cfg.decoder_hidden_size} and {cfg.encoder_hidden_size}",
+    )
+    refuse_if(
+        cfg.attention == SOFT and cfg.hard_attention_top_k != 1,
+        "--hard-attention-top-k is for --attention hard",
+    )
+    refuse_if(
         getattr(task.cfg, "left_pad_target", False),
         "--left-pad-target is not supported: a recurrent decoder would read the padding before the sentence",
     )
+
+
+def build_attention(cfg: BahdanauConfig) -> Attention:
+    """The attention that the options name."""
+    top_k = cfg.hard_attention_top_k if cfg.attention == HARD else 0
+    if cfg.attention_score == DOT:
+        return DotAttention(top_k)
+    if cfg.attention_score == BILINEAR:
+        return BilinearAttention(cfg.decoder_hidden_size, 2 * cfg.encoder_hidden_size, top_k)
+    return AdditiveAttention(cfg.decoder_hidden_size, 2 * cfg.encoder_hidden_size, cfg.attention_dim, top_k)
 
 
 @register_model("bigru_bahdanau_maxout", dataclass=BahdanauConfig)
@@ -154,7 +186,7 @@ class BahdanauModel(FairseqEncoderDecoderModel):
             target_embedding,
             encoder_hidden_size=cfg.encoder_hidden_size,
             hidden_size=cfg.decoder_hidden_size,
-            attention_dim=cfg.attention_dim,
+            attention=build_attention(cfg),
             maxout_dim=cfg.maxout_dim,
             maxout_pool_size=cfg.maxout_pool_size,
             tie_output=cfg.share_all_embeddings or cfg.share_decoder_input_output_embed,

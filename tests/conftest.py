@@ -27,6 +27,20 @@ SIZES = {
     "maxout_dim": 10,
     "maxout_pool_size": 3,
 }
+# The members of the family, by what differs from the default.
+VARIANTS = [
+    {},
+    {"share_decoder_input_output_embed": True},
+    {"maxout_pool_size": 1},
+    {"attention_score": "dot", "decoder_hidden_size": 12},
+    {"attention_score": "bilinear"},
+    {"attention": "hard"},
+    {"attention": "hard", "hard_attention_top_k": 2},
+    {"attention": "hard", "hard_attention_top_k": 3, "attention_score": "bilinear"},
+]
+variants = pytest.mark.parametrize(
+    "options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())) or "default"
+)
 TINY_TRAINING = (
     "--criterion label_smoothed_cross_entropy --optimizer adam --lr 0.005 --clip-norm 1 --max-tokens 300 "
     "--required-batch-size-multiple 1 --cpu --log-format simple"

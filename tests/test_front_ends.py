@@ -202,3 +202,17 @@ def test_joined_dictionary_with_tied_embeddings(corpus, tmp_path):
     flags = ("--share-all-embeddings", "--decoder-embed-dim", "20", "--max-update", "5", "--no-epoch-checkpoints")
     train(data, tmp_path / "run", *flags)
     assert len(hypotheses(generate(data, tmp_path / "run" / "checkpoint_last.pt"))) == 21
+
+
+def test_a_variant_is_saved_and_loaded(data, tmp_path):
+    flags = ("--attention", "hard", "--attention-score", "bilinear", "--max-update", "30", "--no-epoch-checkpoints")
+    train(data, tmp_path, *flags)
+    saved = torch.load(tmp_path / "checkpoint_last.pt")
+    assert "decoder.attention.key_proj.weight" in saved["model"] and "decoder.attention.energy" not in saved["model"]
+    printed = generate(data, tmp_path / "checkpoint_last.pt", "--print-alignment", "soft")
+    weights = {
+        float(w) for ((rows,),) in lines_of("A", printed).values() for row in rows.split() for w in row.split(",")
+    }
+    assert weights == {0.0, 1.0}
+    refused = train(data, tmp_path / "refused", "--attention-score", "dot", succeeds=False)
+    assert "--attention-score dot needs --decoder-hidden-size" in refused.strip().splitlines()[-1]

@@ -18,6 +18,9 @@ SAME = dictionary(9)
     [
         ({"maxout_pool_size": 0}, "--maxout-pool-size must be at least 1, not 0"),
         ({"attention_dim": -3}, "--attention-dim must be at least 1, not -3"),
+        ({"hard_attention_top_k": 0, "attention": "hard"}, "--hard-attention-top-k must be at least 1, not 0"),
+        ({"hard_attention_top_k": 2}, "--hard-attention-top-k is for --attention hard"),
+        ({"attention_score": "dot"}, "--attention-score dot needs --decoder-hidden-size .* they are 8 and 6"),
         ({"embed_dropout": 1.0}, "--embed-dropout must be at least 0 and less than 1, not 1.0"),
         ({"share_all_embeddings": True}, "--share-all-embeddings needs one dictionary .*--joined-dictionary"),
         (

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import build_model, pad, shake
+from conftest import build_model, pad, shake, variants
 from fairseq.sequence_generator import SequenceGenerator
 
 EOS, PAD = 2, 1
@@ -61,3 +61,11 @@ def test_beam_search_equals_re_decoding(beam, left, batch):
             columns = pad(batch, PAD, left)[batch.index(src)].ne(PAD)
             torch.testing.assert_close(hypothesis["attention"].T[:, columns], attention)
             assert (hypothesis["attention"][~columns] == 0).all()
+
+
+@variants
+def test_every_variant_searches(options):
+    model = shake(build_model(**options))
+    for src, found in zip(SOURCES, fairseq_search(model, SOURCES, 3, 6, left=True)):
+        wanted = beam_search(model, src, 3, 6)
+        assert [tuple(hypothesis["tokens"].tolist()) for hypothesis in found] == [tokens for tokens, _ in wanted]
