@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from .attention import Attention
 from .readout import MaxoutReadout
-from .recurrence import GRURecurrence
 
 
 class BahdanauDecoder(FairseqIncrementalDecoder):
     """GRU decoder with attention and a maxout readout.
 
+    The order of a step is the paper's: look, update, generate. Other orders are in ``decoder_orders.py``.
     Only attention and recurrence depend on the previous step. Keys, the embeddings' gate products, readout and
     vocabulary are computed for all time steps at once.
 
@@ -30,6 +30,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         encoder_hidden_size: size of each encoder direction's state
         hidden_size: size of the decoder state
         attention: how the state looks at the annotations
+        recurrence: how the state moves on
         maxout_dim, maxout_pool_size: size of the readout, and how many neighbours compete for each place in it
         tie_output: whether the output layer is the embedding; with ``maxout_dim`` other than the embedding's size, a
             projection stands between them, as in the paper's own code
@@ -45,6 +46,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         encoder_hidden_size: int,
         hidden_size: int,
         attention: Attention,
+        recurrence: nn.Module,
         maxout_dim: int,
         maxout_pool_size: int,
         tie_output: bool,
@@ -59,7 +61,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         self.embed_tokens = embed_tokens  # E
         self.initial_state = nn.Linear(encoder_hidden_size, hidden_size)  # W_s, b_s
         self.attention = attention
-        self.recurrence = GRURecurrence(embed_dim, annotation_dim, hidden_size)
+        self.recurrence = recurrence
         self.readout = MaxoutReadout(hidden_size, annotation_dim, embed_dim, maxout_dim, maxout_pool_size)
         self.embed_dropout = FairseqDropout(embed_dropout, module_name=self.__class__.__name__)
         self.readout_dropout = FairseqDropout(readout_dropout, module_name=self.__class__.__name__)
@@ -146,13 +148,13 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         """
         embedded = self.embed_dropout(self.embed_tokens(prev_output_tokens))
         embed_gates = self.recurrence.embed_gates(embedded)
-        states, contexts, attention = self.unroll(embed_gates, state, keys, annotations, padding_mask)
+        states, contexts, attention, state = self.unroll(embed_gates, state, keys, annotations, padding_mask)
         features = self.readout_dropout(self.readout(states, contexts, embedded))
-        return self.factor_proj(features), attention, states.select(dim=1, index=-1)
+        return self.factor_proj(features), attention, state
 
     def unroll(
         self, embed_gates: Tensor, state: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """The loop over time: everything that must wait for the previous state, and nothing else.
 
         Args:
@@ -163,8 +165,8 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
             padding_mask: ``(batch, src_len)``, True on padding
 
         Returns:
-            states ``(batch, tgt_len, hidden_size)``, contexts ``(batch, tgt_len, annotation_dim)`` and attention
-            ``(batch, tgt_len, src_len)``
+            states ``(batch, tgt_len, hidden_size)``, contexts ``(batch, tgt_len, annotation_dim)``, attention
+            ``(batch, tgt_len, src_len)``, and what to go on from after the last step, in the form of ``state``
         """
         states: List[Tensor] = []
         contexts: List[Tensor] = []
@@ -175,7 +177,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
             states.append(state)
             contexts.append(context)
             attentions.append(attention)
-        return torch.stack(states, dim=1), torch.stack(contexts, dim=1), torch.stack(attentions, dim=1)
+        return torch.stack(states, dim=1), torch.stack(contexts, dim=1), torch.stack(attentions, dim=1), state
 
     def output_layer(self, features: Tensor) -> Tensor:
         """W_o m_t: logits ``(batch, tgt_len, vocabulary)`` of features; the features themselves under an adaptive

@@ -13,12 +13,19 @@ from torch import Tensor
 from .attention import AdditiveAttention, Attention
 from .attention_variants import BilinearAttention, DotAttention
 from .decoder import BahdanauDecoder
+from .decoder_orders import ConditionalGRUDecoder, ConditionalRecurrence, UpdateLookGenerateDecoder
 from .embeddings import build_embedding, load_pretrained
 from .encoder import BiGRUEncoder
 from .initialization import GLOROT, PAPER, initialize
+from .recurrence import GRURecurrence
 
 ADDITIVE, DOT, BILINEAR = "additive", "dot", "bilinear"
 SOFT, HARD = "soft", "hard"
+DECODERS = {  # by --decoder-order
+    "look-update-generate": (BahdanauDecoder, GRURecurrence),
+    "update-look-generate": (UpdateLookGenerateDecoder, GRURecurrence),
+    "update-look-update-generate": (ConditionalGRUDecoder, ConditionalRecurrence),
+}
 
 
 @dataclass
@@ -34,6 +41,9 @@ class BahdanauConfig(FairseqDataclass):
     decoder_hidden_size: int = field(default=1000, metadata={"help": "decoder state size"})
     decoder_embed_path: Optional[str] = field(
         default=None, metadata={"help": "text file of pretrained target embeddings, first line 'COUNT SIZE'"}
+    )
+    decoder_order: ChoiceEnum(list(DECODERS)) = field(
+        default="look-update-generate", metadata={"help": "order of a decoder step: which state asks the attention"}
     )
     attention_score: ChoiceEnum([ADDITIVE, DOT, BILINEAR]) = field(
         default=ADDITIVE, metadata={"help": "how a state scores a source position: by a network or an inner product"}
@@ -181,12 +191,14 @@ class BahdanauModel(FairseqEncoderDecoderModel):
             annotation_dropout=dropout(cfg.annotation_dropout),
             max_source_positions=cfg.max_source_positions,
         )
-        decoder = BahdanauDecoder(
+        decoder_class, recurrence_class = DECODERS[str(cfg.decoder_order)]
+        decoder = decoder_class(
             task.target_dictionary,
             target_embedding,
             encoder_hidden_size=cfg.encoder_hidden_size,
             hidden_size=cfg.decoder_hidden_size,
             attention=build_attention(cfg),
+            recurrence=recurrence_class(cfg.decoder_embed_dim, 2 * cfg.encoder_hidden_size, cfg.decoder_hidden_size),
             maxout_dim=cfg.maxout_dim,
             maxout_pool_size=cfg.maxout_pool_size,
             tie_output=cfg.share_all_embeddings or cfg.share_decoder_input_output_embed,

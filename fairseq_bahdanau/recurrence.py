@@ -37,9 +37,14 @@ class GRURecurrence(nn.Module):
         Returns:
             the new state s_t, ``(batch, hidden_size)``
         """
-        reset_in, update_in, new_in = (embed_gates + self.context_gates(context)).chunk(3, dim=1)
-        reset_rec, update_rec, new_rec = self.state_gates(state).chunk(3, dim=1)
-        reset = torch.sigmoid(reset_in + reset_rec)
-        update = torch.sigmoid(update_in + update_rec)
-        new = torch.tanh(new_in + reset * new_rec)
-        return (1 - update) * new + update * state
+        return gru(embed_gates + self.context_gates(context), self.state_gates(state), state)
+
+
+def gru(input_gates: Tensor, state_gates: Tensor, state: Tensor) -> Tensor:
+    """The gated unit itself, from its two products ``(batch, 3 * hidden_size)`` and the state before."""
+    reset_in, update_in, new_in = input_gates.chunk(3, dim=1)
+    reset_rec, update_rec, new_rec = state_gates.chunk(3, dim=1)
+    reset = torch.sigmoid(reset_in + reset_rec)
+    update = torch.sigmoid(update_in + update_rec)
+    new = torch.tanh(new_in + reset * new_rec)
+    return (1 - update) * new + update * state

@@ -70,26 +70,35 @@ def hard(a, top_k):
     return kept / kept.sum()
 
 
-def decode(p, annotations, backward_state, prev, pool_size, score="additive", top_k=0):
+def decode(p, annotations, backward_state, prev, pool_size, order="look-update-generate", score="additive", top_k=0):
     """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len).
 
     ``top_k`` 0 is soft attention.
     """
     s = np.tanh(p["decoder.initial_state.weight"] @ backward_state + p["decoder.initial_state.bias"])
+    c = np.zeros(annotations.shape[1])
+
+    def product(name, x):
+        return p[f"decoder.recurrence.{name}.weight"] @ x + p.get(f"decoder.recurrence.{name}.bias", 0)
+
+    def look(query):
+        a = softmax(np.array([SCORES[score](p, query, h) for h in annotations]))
+        a = hard(a, top_k) if top_k else a
+        return a, a @ annotations
+
     logits, attention = [], []
     for word in prev:
         y = p["decoder.embed_tokens.weight"][word]
-        a = softmax(np.array([SCORES[score](p, s, h) for h in annotations]))
-        a = hard(a, top_k) if top_k else a
-        c = a @ annotations
-        from_input = (
-            p["decoder.recurrence.embed_gates.weight"] @ y
-            + p["decoder.recurrence.embed_gates.bias"]
-            + p["decoder.recurrence.context_gates.weight"] @ c
-        )
-        s = gru(
-            from_input, p["decoder.recurrence.state_gates.weight"] @ s + p["decoder.recurrence.state_gates.bias"], s
-        )
+        if order == "look-update-generate":
+            a, c = look(s)
+            s = gru(product("embed_gates", y) + product("context_gates", c), product("state_gates", s), s)
+        elif order == "update-look-generate":
+            s = gru(product("embed_gates", y) + product("context_gates", c), product("state_gates", s), s)
+            a, c = look(s)
+        else:
+            s = gru(product("embed_gates", y), product("state_gates", s), s)
+            a, c = look(s)
+            s = gru(product("context_gates", c), product("second_state_gates", s), s)
         u = (
             p["decoder.readout.state_proj.weight"] @ s
             + p["decoder.readout.state_proj.bias"]

@@ -33,6 +33,7 @@ def test_model_equals_numpy(options, left):
             *oracle.encode(p, src),
             prev,
             pool_size=options.get("maxout_pool_size", SIZES["maxout_pool_size"]),
+            order=options.get("decoder_order", "look-update-generate"),
             score=options.get("attention_score", "additive"),
             top_k=options.get("hard_attention_top_k", 1) if options.get("attention") == "hard" else 0,
         )

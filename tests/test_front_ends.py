@@ -205,10 +205,11 @@ def test_joined_dictionary_with_tied_embeddings(corpus, tmp_path):
 
 
 def test_a_variant_is_saved_and_loaded(data, tmp_path):
-    flags = ("--attention", "hard", "--attention-score", "bilinear", "--max-update", "30", "--no-epoch-checkpoints")
-    train(data, tmp_path, *flags)
+    variant = ("--attention", "hard", "--attention-score", "bilinear", "--decoder-order", "update-look-update-generate")
+    train(data, tmp_path, *variant, "--max-update", "30", "--no-epoch-checkpoints")
     saved = torch.load(tmp_path / "checkpoint_last.pt")
     assert "decoder.attention.key_proj.weight" in saved["model"] and "decoder.attention.energy" not in saved["model"]
+    assert "decoder.recurrence.second_state_gates.weight" in saved["model"]
     printed = generate(data, tmp_path / "checkpoint_last.pt", "--print-alignment", "soft")
     weights = {
         float(w) for ((rows,),) in lines_of("A", printed).values() for row in rows.split() for w in row.split(",")
