@@ -1,4 +1,4 @@
-# What the recipes share. A recipe sources this file after setting `work`, the folder that it may write to.
+# What the recipes share; a recipe sources this file.
 # shellcheck shell=bash disable=SC2034
 set -euo pipefail
 
@@ -48,7 +48,7 @@ need() {
 
 # read_flags FILE: the flags of a run into the array `flags`: words of all lines but comments.
 read_flags() {
-  local line
+  local line words
   flags=()
   while IFS= read -r line || [ -n "$line" ]; do
     [[ $line =~ ^[[:space:]]*(#|$) ]] && continue
@@ -57,11 +57,11 @@ read_flags() {
   done <"$1"
 }
 
-# detect_device: --cpu or --fp16 for training and generation into the arrays `train_device` and `generate_device`.
+# detect_device: mixed precision on a GPU, else the CPU, into the array `device`, for training and generation.
 detect_device() {
   if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    train_device=(--fp16) generate_device=(--fp16)
+    device=(--fp16)
   else
-    train_device=(--cpu) generate_device=(--cpu)
+    device=(--cpu)
   fi
 }

@@ -95,7 +95,7 @@ train() {
   done_before "$run/trained" && return
   local progress=(--log-format simple --log-interval 100)
   [ ! -t 1 ] || progress=(--log-format tqdm)
-  fairseq-train "$pair/bin" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${train_device[@]}" \
+  fairseq-train "$pair/bin" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
     --required-batch-size-multiple 1 --update-epoch-batch-itr True --seed 1 --keep-last-epochs 5 \
     --save-dir "$run/checkpoints" --log-file "$run/train.log" "${progress[@]}" "${flags[@]}"
   mark_done "$run/trained"
@@ -107,7 +107,7 @@ translate() {
   local newest=("$run"/checkpoints/checkpoint[0-9]*.pt)
   python -m fairseq_bahdanau.cli.average --inputs "$run/checkpoints" --output "$run/averaged.pt" \
     --num-epoch-checkpoints "${#newest[@]}"
-  fairseq-generate "$pair/bin" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${generate_device[@]}" \
+  fairseq-generate "$pair/bin" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
     --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 --batch-size 64 --beam 5 \
     --bpe sentencepiece --sentencepiece-model "$pair/spm.model" --results-path "$run" >"$run/generate.log" 2>&1 ||
     die "fairseq-generate failed, see $run/generate.log"
