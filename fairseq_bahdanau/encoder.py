@@ -1,6 +1,7 @@
-"""The bidirectional encoder: from source words to annotations.
+"""The encoder: from source words to annotations.
 
-Bahdanau et al. 2014, section 3.2 and appendix A.2.1. Deviation: PyTorch's GRU (reset gate after the matrix product).
+Bahdanau et al. 2014, section 3.2 and appendix A.2.1. Deviation: by default PyTorch's GRU, whose reset gate acts after
+the matrix product.
 """
 
 from typing import Dict, List, Optional
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
-class BiGRUEncoder(FairseqEncoder):
-    """Reads the source, its ``</s>`` included, in both directions.
+class RecurrentEncoder(FairseqEncoder):
+    """Reads the source, its ``</s>`` included, by default in both directions.
 
     Padding may stand left, right or anywhere, lengths need not be sorted: the words of a row are moved to its front,
     read, and the annotations moved back, so that column j of every output belongs to column j of ``src_tokens``.
@@ -22,7 +23,10 @@ class BiGRUEncoder(FairseqEncoder):
     Args:
         dictionary: of the source language
         embed_tokens: its embedding
+        rnn: what reads it, an ``nn.GRU``, ``nn.LSTM``, ``nn.RNN`` or
+            :class:`~fairseq_bahdanau.encoder_loop.EncoderLoop`
         hidden_size: size of each direction's state
+        bidirectional: whether ``rnn`` reads in both directions
         embed_dropout, annotation_dropout: probabilities
         max_source_positions: longest source that is accepted, in tokens
     """
@@ -31,7 +35,9 @@ class BiGRUEncoder(FairseqEncoder):
         self,
         dictionary: Dictionary,
         embed_tokens: nn.Embedding,
+        rnn: nn.Module,
         hidden_size: int,
+        bidirectional: bool,
         embed_dropout: float,
         annotation_dropout: float,
         max_source_positions: int,
@@ -39,8 +45,10 @@ class BiGRUEncoder(FairseqEncoder):
         super().__init__(dictionary)
         self.padding_idx = dictionary.pad()
         self.max_source_positions = max_source_positions
+        self.hidden_size = hidden_size
+        self.bidirectional = bidirectional
         self.embed_tokens = embed_tokens
-        self.rnn = nn.GRU(embed_tokens.embedding_dim, hidden_size, batch_first=True, bidirectional=True)
+        self.rnn = rnn
         self.embed_dropout = FairseqDropout(embed_dropout, module_name=self.__class__.__name__)
         self.annotation_dropout = FairseqDropout(annotation_dropout, module_name=self.__class__.__name__)
 
@@ -53,27 +61,41 @@ class BiGRUEncoder(FairseqEncoder):
 
         Returns:
             a dict of one-element lists (fairseq's form, which TorchScript can type):
-            ``encoder_out`` the annotations h_j ``(batch, src_len, 2 * hidden_size)``, 0 on padding;
+            ``encoder_out`` the annotations h_j ``(batch, src_len, annotation_dim)``, 0 on padding, ``annotation_dim``
+            being ``hidden_size`` times the number of directions;
             ``encoder_padding_mask`` ``(batch, src_len)``, True on padding;
-            ``backward_state`` ``(batch, hidden_size)``, the backward state at the first source word
+            ``last_state`` ``(batch, hidden_size)``, the state that has read everything: the backward state at the
+            first source word, or in one direction the forward state at the last
         """
         padding_mask = src_tokens.eq(self.padding_idx)
         words_first = padding_mask.long().argsort(stable=True, dim=1, descending=False)
         embedded = self.embed_dropout(self.embed_tokens(src_tokens.gather(1, words_first)))
 
         # Packing wants lengths on the CPU, of at least 1 even for a row of padding.
-        lengths = (src_tokens.size(1) - padding_mask.sum(dim=1)).clamp(min=1).cpu()
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        packed_annotations, last_states = self.rnn(packed)
-        annotations = pad_packed_sequence(packed_annotations, batch_first=True, total_length=src_tokens.size(1))[0]
+        lengths = (src_tokens.size(1) - padding_mask.sum(dim=1)).clamp(min=1)
+        packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        annotations = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=src_tokens.size(1))[0]
+        last_state = self.last_state(annotations, lengths)
 
         as_given = words_first.argsort(dim=1).unsqueeze(2).expand_as(annotations)
         annotations = annotations.gather(1, as_given).masked_fill(padding_mask.unsqueeze(2), 0.0)
         return {
             "encoder_out": [self.annotation_dropout(annotations)],
             "encoder_padding_mask": [padding_mask],
-            "backward_state": [last_states[1]],
+            "last_state": [last_state],
         }
+
+    def last_state(self, annotations: Tensor, lengths: Tensor) -> Tensor:
+        """The state that has read everything, ``(batch, hidden_size)``.
+
+        Args:
+            annotations: ``(batch, src_len, annotation_dim)``, words first
+            lengths: ``(batch,)``
+        """
+        if self.bidirectional:
+            return annotations.select(1, 0).narrow(1, self.hidden_size, self.hidden_size)
+        last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, self.hidden_size)
+        return annotations.gather(1, last).squeeze(1)
 
     @torch.jit.export
     def reorder_encoder_out(self, encoder_out: Dict[str, List[Tensor]], new_order: Tensor) -> Dict[str, List[Tensor]]:

@@ -9,7 +9,10 @@ from typing import Tuple
 import torch
 from torch import Tensor, nn
 
+from .cells import LSTMCell, RNNCell
+from .encoder_loop import EncoderLoop, OneWay
 from .model import BahdanauModel
+from .recurrence import GRUCell
 
 
 class ExportableEncoder(nn.Module):
@@ -22,36 +25,43 @@ class ExportableEncoder(nn.Module):
     def __init__(self, model: BahdanauModel):
         super().__init__()
         self.encoder, self.decoder = model.encoder, model.decoder
+        rnn = model.encoder.rnn
+        cells = {nn.GRU: GRUCell, nn.LSTM: LSTMCell, nn.RNN: RNNCell}
+        self.loop = rnn if isinstance(rnn, EncoderLoop) else EncoderLoop.like(rnn, cells[type(rnn)])
 
-    def read(self, embedded: Tensor, direction: str) -> Tensor:
-        """One direction's states ``(batch, src_len, hidden_size)`` of ``embedded`` ``(batch, src_len, embed_dim)``."""
-        rnn = self.encoder.rnn
-        weights = [getattr(rnn, f"{name}_l0{direction}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        start = embedded.new_zeros(1, embedded.size(0), rnn.hidden_size)
-        return torch.gru(embedded, start, weights, True, 1, 0.0, False, False, True)[0]
+    def read(self, way: OneWay, read: Tensor, order: Tensor, padding_mask: Tensor) -> Tensor:
+        """One direction's states ``(batch, src_len, hidden_size)`` of what it reads in this order of its columns."""
+        gates = way.input_gates(read.gather(1, order.unsqueeze(2).expand_as(read)))
+        states = torch.stack(way.read(list(gates.unbind(1)), gates.size(0)), dim=1)
+        as_given = order.argsort(dim=1).unsqueeze(2).expand_as(states)
+        return states.gather(1, as_given).masked_fill(padding_mask.unsqueeze(2), 0.0)
 
-    def forward(self, src_tokens: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, src_tokens: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Encodes ``src_tokens`` ``(batch, src_len)``, padded on either side.
 
         Returns:
-            state s_0 ``(batch, decoder_hidden_size)``, keys ``(batch, src_len, attention_dim)``, annotations
-            ``(batch, src_len, annotation_dim)``, padding mask ``(batch, src_len)``
+            state s_0 ``(batch, state size)``, context c_0 ``(batch, annotation_dim)``, keys
+            ``(batch, src_len, attention_dim)``, annotations ``(batch, src_len, annotation_dim)``, padding mask
+            ``(batch, src_len)``
         """
         padding_mask = src_tokens.eq(self.encoder.padding_idx)
-        words_first = padding_mask.long().argsort(dim=1, stable=True)
-        # Positions of the words from last to first, then of the padding: the order in which the backward state reads.
+        # Positions of the words from first to last, and from last to first; then of the padding.
         columns = torch.arange(src_tokens.size(1), device=src_tokens.device)
+        forwards = padding_mask.long().argsort(dim=1, stable=True)
         backwards = torch.where(padding_mask, -1, columns).argsort(dim=1, descending=True)
-        lengths = src_tokens.size(1) - padding_mask.long().sum(dim=1)
-        annotations = []
-        for order, direction in ((words_first, ""), (backwards, "_reverse")):
-            states = self.read(self.encoder.embed_tokens(src_tokens.gather(1, order)), direction)
-            as_given = order.argsort(dim=1).unsqueeze(2).expand_as(states)
-            annotations.append(states.gather(1, as_given).masked_fill(padding_mask.unsqueeze(2), 0.0))
-        last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.size(2))
-        joined = torch.cat(annotations, dim=2)
-        begun = self.decoder.begin({"encoder_out": [joined], "backward_state": [states.gather(1, last).squeeze(1)]})
-        return begun["state"], begun["keys"], joined, padding_mask
+        read = self.encoder.embed_tokens(src_tokens)
+        for ways in self.loop.layers:
+            orders = zip(ways, (forwards, backwards))
+            read = torch.cat([self.read(way, read, order, padding_mask) for way, order in orders], dim=2)
+        words_first = read.gather(1, forwards.unsqueeze(2).expand_as(read))
+        lengths = (src_tokens.size(1) - padding_mask.long().sum(dim=1)).clamp(min=1)
+        encoder_out = {
+            "encoder_out": [read],
+            "encoder_padding_mask": [padding_mask],
+            "last_state": [self.encoder.last_state(words_first, lengths)],
+        }
+        begun = self.decoder.begin(encoder_out)
+        return begun["state"], begun["context"], begun["keys"], read, padding_mask
 
 
 class ExportableDecoderStep(nn.Module):
@@ -66,20 +76,28 @@ class ExportableDecoderStep(nn.Module):
         self.decoder = model.decoder
 
     def forward(
-        self, prev_output_tokens: Tensor, state: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+        self,
+        prev_output_tokens: Tensor,
+        state: Tensor,
+        context: Tensor,
+        keys: Tensor,
+        annotations: Tensor,
+        padding_mask: Tensor,
+    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         """Generates from the previous word.
 
         Args:
             prev_output_tokens: ``(batch, 1)``
-            state, keys, annotations, padding_mask: as :class:`ExportableEncoder` returns them, ``state`` then as the
-                previous step returned it
+            state, context, keys, annotations, padding_mask: as :class:`ExportableEncoder` returns them, ``state`` and
+                ``context`` then as the previous step returned them
 
         Returns:
-            logits ``(batch, vocabulary)``, attention ``(batch, src_len)``, the new state
+            logits ``(batch, vocabulary)``, attention ``(batch, src_len)``, the new state, the new context
         """
-        features, attention, state = self.decoder.advance(prev_output_tokens, state, keys, annotations, padding_mask)
-        return self.decoder.output_layer(features)[:, 0], attention[:, 0], state
+        features, attention, state, context = self.decoder.advance(
+            prev_output_tokens, state, context, keys, annotations, padding_mask
+        )
+        return self.decoder.output_layer(features)[:, 0], attention[:, 0], state, context
 
 
 def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
@@ -102,7 +120,8 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
         (3, src_len), model.encoder.dictionary.eos(), device=model.decoder.embed_tokens.weight.device
     )
     batch = torch.export.Dim("batch", min=1)
-    columns = torch.export.Dim("src_len", min=max(1, model.decoder.attention.top_k))
+    attention = model.decoder.attention
+    columns = torch.export.Dim("src_len", min=1 if attention is None else max(1, attention.top_k))
     per_sentence, per_word = {0: batch}, {0: batch, 1: columns}
     with torch.no_grad():
         encoded = encoder(src_tokens)
@@ -110,6 +129,6 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
         step_program = torch.export.export(
             step,
             (src_tokens[:, :1], *encoded),
-            dynamic_shapes=(per_sentence, per_sentence, per_word, per_word, per_word),
+            dynamic_shapes=(per_sentence, per_sentence, per_sentence, per_word, per_word, per_word),
         )
     return encoder_program, step_program

@@ -11,7 +11,7 @@ from torch import nn
 PAPER, GLOROT = "paper", "glorot"
 
 
-def initialize(model: nn.Module, scheme: str) -> None:
+def initialize(model: nn.Module, scheme: str, gates: int) -> None:
     """Fills the parameters of an encoder-decoder model of this package in place.
 
     Both schemes make every gate's recurrent block a random orthogonal matrix, and every bias and v zero.
@@ -20,6 +20,7 @@ def initialize(model: nn.Module, scheme: str) -> None:
         model: with the parameter names of this package
         scheme: ``paper`` (W_a, U_a ~ N(0, 0.001²); all else ~ N(0, 0.01²)) or ``glorot`` (every input block uniform
             within sqrt(6 / (fan_in + fan_out)), embeddings ~ N(0, 1 / embedding size))
+        gates: how many products of its size a recurrent cell takes, each of which counts as a matrix of its own
     """
     for name, parameter in model.named_parameters():
         if "weight_hh" in name or "state_gates.weight" in name:
@@ -33,9 +34,9 @@ def initialize(model: nn.Module, scheme: str) -> None:
         elif "embed_tokens" in name or "output_projection" in name:
             nn.init.normal_(parameter, std=1 / math.sqrt(parameter.size(1)))
         else:
-            gates = 3 if "weight_ih" in name or "_gates.weight" in name else 1
-            for gate in parameter.data.chunk(gates):
-                nn.init.xavier_uniform_(gate)
+            recurrent = "weight_ih" in name or "_gates.weight" in name
+            for block in parameter.data.chunk(gates if recurrent else 1):
+                nn.init.xavier_uniform_(block)
     for module in model.modules():
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx].detach())

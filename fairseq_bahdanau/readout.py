@@ -21,6 +21,7 @@ class MaxoutReadout(nn.Module):
 
     def __init__(self, state_dim: int, context_dim: int, embed_dim: int, maxout_dim: int, pool_size: int):
         super().__init__()
+        self.maxout_dim = maxout_dim
         self.pool_size = pool_size
         self.state_proj = nn.Linear(state_dim, maxout_dim * pool_size)  # U_o, b_o
         self.context_proj = nn.Linear(context_dim, maxout_dim * pool_size, bias=False)  # V_o

@@ -40,6 +40,14 @@ VARIANTS = [
     {"attention": "hard"},
     {"attention": "hard", "hard_attention_top_k": 2},
     {"attention": "hard", "hard_attention_top_k": 3, "attention_score": "bilinear"},
+    {"context": "fixed"},
+    {"context": "fixed", "encoder_bidirectional": "off", "cell": "lstm"},
+    {"cell": "lstm"},
+    {"cell": "lstm", "decoder_order": "update-look-update-generate", "encoder_layers": 2},
+    {"cell": "rnn", "encoder_bidirectional": "off"},
+    {"gru_reset": "before"},
+    {"gru_reset": "before", "encoder_layers": 3, "decoder_order": "update-look-update-generate"},
+    {"gru_reset": "before", "decoder_order": "update-look-generate", "decoder_out_embed_dim": 11, "output_bias": True},
 ]
 variants = pytest.mark.parametrize(
     "options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())) or "default"

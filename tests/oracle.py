@@ -3,6 +3,8 @@
 Reads the parameters by the names that checkpoints carry. Every function takes them as a dict of arrays, ``p``.
 """
 
+import re
+
 import numpy as np
 
 
@@ -20,30 +22,66 @@ def softmax(x):
     return exponentials / exponentials.sum()
 
 
-def gru(from_input, from_state, state):
+def gru(from_input, W, b, state):
     """PyTorch's GRU: rows are reset, update, new; the reset gate acts after the matrix product."""
     size = len(state)
-    reset = sigmoid(from_input[:size] + from_state[:size])
-    update = sigmoid(from_input[size : 2 * size] + from_state[size : 2 * size])
-    new = np.tanh(from_input[2 * size :] + reset * from_state[2 * size :])
-    return (1 - update) * new + update * state
+    reset, update, new = range(size), range(size, 2 * size), range(2 * size, 3 * size)
+    r = sigmoid(from_input[reset] + W[reset] @ state + b[reset])
+    z = sigmoid(from_input[update] + W[update] @ state + b[update])
+    return (1 - z) * np.tanh(from_input[new] + r * (W[new] @ state + b[new])) + z * state
 
 
-def encode(p, src):
-    """``src``, a list of words, to annotations (src_len, 2 * hidden) and the backward state at the first word."""
+def gru_reset_before(from_input, W, b, state):
+    """The paper's GRU, its z being 1 - z here: the reset gate acts before the matrix product."""
+    size = len(state)
+    reset, update, new = range(size), range(size, 2 * size), range(2 * size, 3 * size)
+    r = sigmoid(from_input[reset] + W[reset] @ state + b[reset])
+    z = sigmoid(from_input[update] + W[update] @ state + b[update])
+    return (1 - z) * np.tanh(from_input[new] + W[new] @ (r * state) + b[new]) + z * state
 
-    def read(words, direction):
-        state, states = np.zeros(p["encoder.rnn.weight_hh_l0"].shape[1]), []
-        for word in words:
-            x = p["encoder.embed_tokens.weight"][word]
-            from_input = p[f"encoder.rnn.weight_ih_l0{direction}"] @ x + p[f"encoder.rnn.bias_ih_l0{direction}"]
-            from_state = p[f"encoder.rnn.weight_hh_l0{direction}"] @ state + p[f"encoder.rnn.bias_hh_l0{direction}"]
-            state = gru(from_input, from_state, state)
-            states.append(state)
-        return states
 
-    forward, backward = read(src, ""), read(src[::-1], "_reverse")[::-1]
-    return np.array([np.concatenate(pair) for pair in zip(forward, backward)]), backward[0]
+def lstm(from_input, W, b, state):
+    """Rows are input, forget, new, output; a state is [shown ; memory]."""
+    shown, memory = np.split(state, 2)
+    i, f, new, o = np.split(from_input + W @ shown + b, 4)
+    memory = sigmoid(f) * memory + sigmoid(i) * np.tanh(new)
+    return np.concatenate([sigmoid(o) * np.tanh(memory), memory])
+
+
+def rnn(from_input, W, b, state):
+    return np.tanh(from_input + W @ state + b)
+
+
+CELLS = {"gru": gru, "gru_reset_before": gru_reset_before, "lstm": lstm, "rnn": rnn}
+
+
+def encode(p, src, cell="gru"):
+    """``src``, a list of words, to annotations (src_len, directions * hidden) and the state that has read them all."""
+    read = [p["encoder.embed_tokens.weight"][word] for word in src]
+    for layer in range(sum(bool(re.match(r"encoder.rnn.*(weight_ih_l.|0.input_gates.weight)$", name)) for name in p)):
+        directions = []
+        for way in (0, 1):
+            suffix = f"_l{layer}" + "_reverse" * way
+            weights = [
+                p.get(f"encoder.rnn.{kind}{suffix}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+            ]
+            if cell == "gru_reset_before":
+                place = f"encoder.rnn.layers.{layer}.{way}"
+                names = [
+                    f"{part}.{kind}" for part in ("input_gates", "cell.state_gates") for kind in ("weight", "bias")
+                ]
+                weights = [p.get(f"{place}.{name}") for name in names]
+            if weights[0] is None:
+                continue
+            W_in, b_in, W, b = weights
+            states, state = [], np.zeros(W.shape[1] * (2 if cell == "lstm" else 1))
+            for x in read[:: -1 if way else 1]:
+                state = CELLS[cell](W_in @ x + b_in, W, b, state)
+                states.append(state[: W.shape[1]])
+            directions.append(states[:: -1 if way else 1])
+        last_state = directions[-1][0 if len(directions) == 2 else -1]
+        read = [np.concatenate(states) for states in zip(*directions)]
+    return np.array(read), last_state
 
 
 def additive(p, s, h):
@@ -70,43 +108,66 @@ def hard(a, top_k):
     return kept / kept.sum()
 
 
-def decode(p, annotations, backward_state, prev, pool_size, order="look-update-generate", score="additive", top_k=0):
+def decode(
+    p,
+    annotations,
+    last_state,
+    prev,
+    pool_size,
+    cell="gru",
+    context="attention",
+    order="look-update-generate",
+    score="additive",
+    top_k=0,
+):
     """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len).
 
     ``top_k`` 0 is soft attention.
     """
-    s = np.tanh(p["decoder.initial_state.weight"] @ backward_state + p["decoder.initial_state.bias"])
+    n, e = len(p["decoder.initial_state.bias"]), len(last_state)
     c = np.zeros(annotations.shape[1])
+    if context == "fixed":
+        last_state = c = np.concatenate([annotations[-1, :e], annotations[0, e:]])
+        a = np.full(len(annotations), 1 / len(annotations))
+    s = np.tanh(p["decoder.initial_state.weight"] @ last_state + p["decoder.initial_state.bias"])
+    if cell == "lstm":
+        s = np.concatenate([s, np.zeros(n)])
 
     def product(name, x):
         return p[f"decoder.recurrence.{name}.weight"] @ x + p.get(f"decoder.recurrence.{name}.bias", 0)
 
+    def update(name, from_input, s):
+        weights = p[f"decoder.recurrence.{name}.state_gates.weight"], p[f"decoder.recurrence.{name}.state_gates.bias"]
+        return CELLS[cell](from_input, *weights, s)
+
     def look(query):
-        a = softmax(np.array([SCORES[score](p, query, h) for h in annotations]))
+        a = softmax(np.array([SCORES[score](p, query[:n], h) for h in annotations]))
         a = hard(a, top_k) if top_k else a
         return a, a @ annotations
 
     logits, attention = [], []
     for word in prev:
         y = p["decoder.embed_tokens.weight"][word]
-        if order == "look-update-generate":
+        if context == "fixed":
+            s = update("cell", product("embed_gates", y) + product("context_gates", c), s)
+        elif order == "look-update-generate":
             a, c = look(s)
-            s = gru(product("embed_gates", y) + product("context_gates", c), product("state_gates", s), s)
+            s = update("cell", product("embed_gates", y) + product("context_gates", c), s)
         elif order == "update-look-generate":
-            s = gru(product("embed_gates", y) + product("context_gates", c), product("state_gates", s), s)
+            s = update("cell", product("embed_gates", y) + product("context_gates", c), s)
             a, c = look(s)
         else:
-            s = gru(product("embed_gates", y), product("state_gates", s), s)
+            s = update("cell", product("embed_gates", y), s)
             a, c = look(s)
-            s = gru(product("context_gates", c), product("second_state_gates", s), s)
+            s = update("second_cell", product("context_gates", c), s)
         u = (
-            p["decoder.readout.state_proj.weight"] @ s
+            p["decoder.readout.state_proj.weight"] @ s[:n]
             + p["decoder.readout.state_proj.bias"]
             + p["decoder.readout.context_proj.weight"] @ c
             + p["decoder.readout.embed_proj.weight"] @ y
         )
         m = np.array([max(u[i : i + pool_size]) for i in range(0, len(u), pool_size)])
         m = p.get("decoder.factor_proj.weight", np.eye(len(m))) @ m
-        logits.append(p["decoder.output_projection.weight"] @ m)
+        logits.append(p["decoder.output_projection.weight"] @ m + p.get("decoder.output_projection.bias", 0))
         attention.append(a)
     return np.array(logits), np.array(attention)

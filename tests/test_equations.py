@@ -27,11 +27,14 @@ def test_model_equals_numpy(options, left):
     model = shake(build_model(**options)).double()
     p = oracle.parameters(model)
     src_tokens, logits, attention = run(model, left)
+    cell = "gru_reset_before" if options.get("gru_reset") == "before" else options.get("cell", "gru")
     for row, (src, prev) in enumerate(zip(SOURCES, TARGETS)):
         wanted_logits, wanted_attention = oracle.decode(
             p,
-            *oracle.encode(p, src),
+            *oracle.encode(p, src, cell),
             prev,
+            cell=cell,
+            context=options.get("context", "attention"),
             pool_size=options.get("maxout_pool_size", SIZES["maxout_pool_size"]),
             order=options.get("decoder_order", "look-update-generate"),
             score=options.get("attention_score", "additive"),
@@ -156,7 +159,7 @@ def test_each_dropout_acts_in_its_place_alone():
             annotations = model.encoder(src_tokens)["encoder_out"][0]
             dropped = annotations[src_tokens.ne(1)].eq(0).float().mean()
             embeddings_differ = not torch.equal(
-                model.encoder(src_tokens)["backward_state"][0], plain.encoder(src_tokens)["backward_state"][0]
+                model.encoder(src_tokens)["last_state"][0], plain.encoder(src_tokens)["last_state"][0]
             )
             features = model.decoder.extract_features(prev, plain.encoder(src_tokens))[0]
         assert (dropped > 0.2) == (option in ("annotation_dropout", "dropout"))

@@ -27,9 +27,9 @@ def test_exported_programs_equal_the_model(options, left, tmp_path):
     src_tokens, prev = pad(SOURCES, 1, left, 9), torch.tensor([[2, 6, 5], [2, 19, 4], [2, 4, 4], [2, 7, 7]])
     with torch.no_grad():
         wanted, extra = model(src_tokens, None, prev)
-        state, *fixed = encoder(src_tokens)
+        state, context, *fixed = encoder(src_tokens)
         for t in range(3):
-            logits, attention, state = step(prev[:, t : t + 1], state, *fixed)
+            logits, attention, state, context = step(prev[:, t : t + 1], state, context, *fixed)
             torch.testing.assert_close(logits, wanted[:, t])
             torch.testing.assert_close(attention, extra["attn"][0][:, t])
         alone = step(prev[:1, :1], *(part[:1] for part in encoder(src_tokens[:1])))[0]

@@ -175,7 +175,7 @@ def test_hydra_train_with_the_shipped_yaml(command, data, tmp_path):
     else:
         run_command("python", "-m", "fairseq_bahdanau", "hydra-train", *overrides)
     path = tmp_path / "run" / "checkpoint_last.pt"
-    assert torch.load(path)["model"]["decoder.recurrence.state_gates.weight"].shape == (42, 14)
+    assert torch.load(path)["model"]["decoder.recurrence.cell.state_gates.weight"].shape == (42, 14)
     assert torch.load(path)["model"]["decoder.embed_tokens.weight"].shape[1] == 620
     assert len(hypotheses(generate(data, path, "--max-len-b", "5"))) == 21
 
@@ -209,7 +209,7 @@ def test_a_variant_is_saved_and_loaded(data, tmp_path):
     train(data, tmp_path, *variant, "--max-update", "30", "--no-epoch-checkpoints")
     saved = torch.load(tmp_path / "checkpoint_last.pt")
     assert "decoder.attention.key_proj.weight" in saved["model"] and "decoder.attention.energy" not in saved["model"]
-    assert "decoder.recurrence.second_state_gates.weight" in saved["model"]
+    assert "decoder.recurrence.second_cell.state_gates.weight" in saved["model"]
     printed = generate(data, tmp_path / "checkpoint_last.pt", "--print-alignment", "soft")
     weights = {
         float(w) for ((rows,),) in lines_of("A", printed).values() for row in rows.split() for w in row.split(",")

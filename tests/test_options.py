@@ -20,7 +20,22 @@ SAME = dictionary(9)
         ({"attention_dim": -3}, "--attention-dim must be at least 1, not -3"),
         ({"hard_attention_top_k": 0, "attention": "hard"}, "--hard-attention-top-k must be at least 1, not 0"),
         ({"hard_attention_top_k": 2}, "--hard-attention-top-k is for --attention hard"),
-        ({"attention_score": "dot"}, "--attention-score dot needs --decoder-hidden-size .* they are 8 and 6"),
+        ({"attention_score": "dot"}, "--attention-score dot needs a --decoder-hidden-size of 12, .* not 8"),
+        (
+            {"attention_score": "dot", "encoder_bidirectional": "off"},
+            "--attention-score dot needs a --decoder-hidden-size of 6, .* not 8",
+        ),
+        ({"gru_reset": "before", "cell": "lstm"}, "--gru-reset before is for --cell gru, not lstm"),
+        ({"encoder_layers": 0}, "--encoder-layers must be at least 1, not 0"),
+        (
+            {"context": "fixed", "decoder_order": "update-look-generate"},
+            "--context fixed has no attention: leave out --decoder-order update-look-generate",
+        ),
+        ({"context": "fixed", "attention_score": "dot", "decoder_hidden_size": 12}, "leave out --attention-score dot"),
+        ({"context": "fixed", "attention": "hard"}, "leave out --attention hard"),
+        ({"decoder_out_embed_dim": 0}, "--decoder-out-embed-dim must be at least 1, not 0"),
+        ({"decoder_out_embed_dim": 9, "share_decoder_input_output_embed": True}, "--decoder-out-embed-dim is 9, but"),
+        ({"adaptive_softmax_cutoff": [5], "output_bias": True}, "no output layer that could have --output-bias"),
         ({"embed_dropout": 1.0}, "--embed-dropout must be at least 0 and less than 1, not 1.0"),
         ({"share_all_embeddings": True}, "--share-all-embeddings needs one dictionary .*--joined-dictionary"),
         (
@@ -101,7 +116,7 @@ def test_parameter_names_are_those_that_checkpoints_carry():
     assert names == rnn | {
         "encoder.embed_tokens", "decoder.embed_tokens", "decoder.initial_state", "decoder.attention.query_proj",
         "decoder.attention.key_proj", "decoder.attention.energy", "decoder.recurrence.embed_gates",
-        "decoder.recurrence.context_gates", "decoder.recurrence.state_gates", "decoder.readout.state_proj",
+        "decoder.recurrence.context_gates", "decoder.recurrence.cell.state_gates", "decoder.readout.state_proj",
         "decoder.readout.context_proj", "decoder.readout.embed_proj", "decoder.output_projection",
     }  # fmt: skip
 
@@ -135,4 +150,8 @@ def test_the_shipped_yaml_has_the_defaults():
     shipped = OmegaConf.load(PLUGIN / "config" / "translation.yaml").model
     positions = ("max_source_positions", "max_target_positions")  # the task's
     defaults = {name: value for name, value in vars(BahdanauConfig()).items() if name not in (*positions, "_name")}
-    assert dict(shipped) == {"_name": "bigru_bahdanau_maxout", **defaults, "init": str(defaults["init"])}
+    wanted = {
+        name: value if value is None or isinstance(value, (int, float)) else str(value)
+        for name, value in defaults.items()
+    }
+    assert dict(shipped) == {"_name": "bigru_bahdanau_maxout", **wanted}

@@ -17,7 +17,7 @@ def test_decoder_makes_nothing_on_the_cpu():
         encoder_out = {
             "encoder_out": [torch.empty(3, 5, 2 * SIZES["encoder_hidden_size"], device="cuda")],
             "encoder_padding_mask": [torch.empty(3, 5, device="cuda", dtype=torch.bool)],
-            "backward_state": [torch.empty(3, SIZES["encoder_hidden_size"], device="cuda")],
+            "last_state": [torch.empty(3, SIZES["encoder_hidden_size"], device="cuda")],
         }
         logits, extra = model.decoder(torch.zeros(3, 4, dtype=torch.long, device="cuda"), encoder_out)
     assert logits.shape == (3, 4, 21) and logits.device.type == "cuda"
