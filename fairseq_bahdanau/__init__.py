@@ -6,6 +6,6 @@ the model's equations in order; then ``encoder.py`` and ``decoder.py``, which pu
 which holds the options.
 """
 
-from . import checkpoints, model, tasks  # noqa: F401  model and tasks register themselves
+from . import checkpoints, criterions, model, tasks  # noqa: F401  they register themselves
 
 checkpoints.install()

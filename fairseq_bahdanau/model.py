@@ -1,11 +1,13 @@
-"""The model that ``--arch bigru_bahdanau_maxout`` names: its assembly from the options."""
+"""The model that ``--arch bigru_bahdanau_maxout`` names: its assembly from the options; and ``--arch rnnsearch50``."""
 
+from argparse import Namespace
 from typing import Dict, List, Optional, Tuple, Type
 
 import torch
 from fairseq.data import Dictionary
-from fairseq.models import FairseqEncoderDecoderModel, register_model
+from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
 from fairseq.tasks import FairseqTask
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from . import options
@@ -18,7 +20,7 @@ from .embeddings import build_embedding, load_pretrained
 from .encoder import RecurrentEncoder
 from .encoder_loop import EncoderLoop
 from .fixed_context import FixedContextDecoder
-from .initialization import initialize
+from .initialization import PAPER, initialize
 from .options import BahdanauConfig, annotation_dim, check_combinations, check_embeddings, check_numbers, output_dim
 from .readout import MaxoutReadout
 from .recurrence import Cell, GRUCell, Recurrence
@@ -116,6 +118,8 @@ class BahdanauModel(FairseqEncoderDecoderModel):
         Raises:
             ValueError: options that contradict each other, the dictionaries or an embedding file
         """
+        # What fairseq does for the architecture itself, not for presets: options younger than a checkpoint.
+        cfg = OmegaConf.merge(BahdanauConfig(), cfg)
         check_numbers(cfg)
         check_embeddings(cfg, task)
         check_combinations(cfg, task)
@@ -156,3 +160,16 @@ class BahdanauModel(FairseqEncoderDecoderModel):
         """Probabilities or log-probabilities of what :meth:`forward` returned; here with types that TorchScript can
         read."""
         return self.get_normalized_probs_scriptable(net_output, log_probs, sample)
+
+
+@register_model_architecture("bigru_bahdanau_maxout", "rnnsearch50")
+def rnnsearch50(args: Namespace) -> None:
+    """RNNsearch-50 as the paper has it (appendices A and B): the sizes are the defaults, the GRU and the initial values
+    are not. An option on the command line overrides it; fairseq-hydra-train has ``config/rnnsearch50.yaml`` instead.
+
+    ``--context fixed`` makes it RNNencdec-50; ``--decoder-order update-look-generate --decoder-out-embed-dim 620
+    --output-bias`` makes it what the authors' code computes. How it is trained is no part of the model: those flags are
+    in ``recipes/multi30k/models/rnnsearch50.args``.
+    """
+    args.gru_reset = getattr(args, "gru_reset", options.BEFORE)
+    args.init = getattr(args, "init", PAPER)

@@ -1,10 +1,14 @@
-"""``--task translation_unk``: fairseq's translation task, with a ``--replace-unk`` that works.
+"""Two tasks that are fairseq's translation task and one thing more.
 
-fairseq's own looks up the aligned source word in an alignment that its search leaves empty (fairseq issue 3533).
+``translation_unk`` has a ``--replace-unk`` that works: fairseq's own looks up the aligned source word in an alignment
+that its search leaves empty (fairseq issue 3533). ``translation_sorted_within`` makes batches as the paper does.
 """
 
+from dataclasses import dataclass, field
 from typing import Any, Dict, List
 
+import numpy as np
+from fairseq.data import BaseWrapperDataset, LanguagePairDataset
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor
@@ -53,3 +57,54 @@ class TranslationUnkTask(TranslationTask):
         is_word = src_tokens.ne(self.source_dictionary.pad())
         attention = attention[is_word]
         return attention[: max(1, attention.size(0) - 1)].argmax(dim=0).tolist()
+
+
+class SortedWithin(BaseWrapperDataset):
+    """Pairs in random order, sorted by length within so many, but not over all.
+
+    Args:
+        dataset: the pairs
+        sentences: how many are sorted together
+    """
+
+    def __init__(self, dataset: LanguagePairDataset, sentences: int):
+        super().__init__(dataset)
+        self.sentences = sentences
+
+    def ordered_indices(self) -> np.ndarray:
+        """The order in which batches are cut, ``(len(self),)``; the caller, fairseq, seeds NumPy."""
+        order = np.random.permutation(len(self))
+        longer = self.sizes.max(axis=1)  # of source and target, which are both padded
+        parts = np.split(order, range(self.sentences, len(order), self.sentences))
+        return np.concatenate([part[np.argsort(longer[part], kind="stable")] for part in parts])
+
+
+@dataclass
+class TranslationSortedWithinConfig(TranslationConfig):
+    """fairseq's options of translation, and one."""
+
+    sort_within: int = field(
+        default=1600,
+        metadata={"help": "training pairs that are sorted by length together; the paper: 20 batches of 80"},
+    )
+
+
+@register_task("translation_sorted_within", dataclass=TranslationSortedWithinConfig)
+class TranslationSortedWithinTask(TranslationUnkTask):
+    """Cuts batches from ``--sort-within`` random training pairs sorted by length (Bahdanau et al. 2014, appendix B.2),
+    where fairseq sorts all of them, so that a batch is always of one length and the same company.
+
+    Deviation: fairseq shuffles the batches anew in every epoch; the paper shuffled the corpus once.
+    """
+
+    def load_dataset(self, split, epoch=1, combine=False, **kwargs):
+        """As in fairseq; the training set is wrapped.
+
+        Raises:
+            ValueError: ``--sort-within`` less than 1
+        """
+        if self.cfg.sort_within < 1:
+            raise ValueError(f"--sort-within must be at least 1, not {self.cfg.sort_within}")
+        super().load_dataset(split, epoch, combine, **kwargs)
+        if split == self.cfg.train_subset:
+            self.datasets[split] = SortedWithin(self.datasets[split], self.cfg.sort_within)
