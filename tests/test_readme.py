@@ -4,6 +4,9 @@ import re
 
 import pytest
 from conftest import ROOT
+from test_paper import count, preset
+
+from fairseq_bahdanau.model import BahdanauConfig
 
 READMES = ["README.md", "recipes/multi30k/README.md"]
 
@@ -30,8 +33,26 @@ def test_commands_name_files_that_exist(name):
 
 
 def test_every_option_is_in_the_table():
-    from fairseq_bahdanau.model import BahdanauConfig
-
     for option in BahdanauConfig.__dataclass_fields__:
         if option not in ("_name", "max_source_positions", "max_target_positions"):
             assert f"`--{option.replace('_', '-')}`" in (ROOT / "README.md").read_text(), option
+
+
+def family():
+    """Flags and parameters of every row of the table of the family."""
+    section = (ROOT / "README.md").read_text().split("## The family")[1].split("###")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")][2:]
+    return [(row[2].strip(" `").split(), int(row[4].replace(",", ""))) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("flags", "parameters"), family(), ids=lambda value: " ".join(value) if type(value) is list else ""
+)
+def test_parameters_of_the_family(flags, parameters):
+    options = {}
+    for flag in " ".join(flags).split("--")[1:]:
+        name, *value = flag.split()
+        options[name.replace("-", "_")] = True if not value else int(value[0]) if value[0].isdigit() else value[0]
+    if options.pop("arch", "") == "rnnsearch50":
+        options = preset(**options)
+    assert count(**options) == parameters

@@ -167,3 +167,19 @@ def test_dropped_sentences_are_noticed(tmp_path):
     finished = subprocess.run(score, capture_output=True, text=True)
     assert finished.returncode == 1 and "2 hypotheses in" in finished.stderr and "3 references in" in finished.stderr
     assert not (tmp_path / "h").exists() and not (tmp_path / "s").exists()
+
+
+def test_the_family_side_by_side(place):
+    flags = ("--base", place / "tiny.args", "--raw", place / "raw", "--sums", place / "raw" / "SHA256SUMS")
+    command = ["bash", RECIPE.with_name("family.sh"), *flags, "--vocab-size", "90", "--work", place / "family"]
+    printed = subprocess.run(
+        [str(word) for word in command], env=ENVIRONMENT, check=True, capture_output=True, text=True, timeout=500
+    ).stdout
+    table = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("| tiny")]
+    names = ["fixed", "hard", "update-look-generate", "update-look-update-generate"]
+    assert [row[0] for row in table] == ["tiny", *(f"tiny-{name}" for name in names)]
+    for name, perplexity, bleu in table:
+        folder = place / "family" / "en-de" / name
+        assert f"ppl {perplexity} " in (folder / "train.log").read_text()
+        assert float(bleu) == json.loads((folder / "scores.json").read_text())["BLEU"]["score"]
+    assert len({row[1] for row in table}) == 5  # they are different models
