@@ -5,11 +5,31 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_command
+from conftest import run_command, shake, variants
+from fairseq.checkpoint_utils import load_model_ensemble_and_task
 from fairseq.file_io import PathManager
+from omegaconf import OmegaConf
 
 from fairseq_bahdanau.checkpoints import copy_atomically
 from fairseq_bahdanau.cli.average import average, select
+from fairseq_bahdanau.model import BahdanauModel
+
+
+@variants
+def test_every_variant_loads_from_its_checkpoint(options, data, checkpoint, tmp_path):
+    saved = torch.load(checkpoint)
+    (plain,), _, task = load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
+    if "decoder_hidden_size" in options:  # the inner product wants that of this checkpoint's annotations
+        options = {**options, "decoder_hidden_size": 48}
+    saved["cfg"]["model"].update(options)
+    model = shake(BahdanauModel.build_model(OmegaConf.create(saved["cfg"]["model"]), task)).eval()
+    saved["model"] = model.state_dict()
+    torch.save(saved, tmp_path / "variant.pt")
+    (loaded,), _, _ = load_model_ensemble_and_task([str(tmp_path / "variant.pt")], arg_overrides={"data": str(data)})
+    batch = (torch.tensor([[5, 6, 2], [1, 7, 2]]), None, torch.tensor([[2, 5], [2, 8]]))
+    assert torch.equal(loaded.eval()(*batch)[0], model(*batch)[0])
+    if options:
+        assert not torch.equal(plain.eval()(*batch)[0], model(*batch)[0])
 
 
 class Surprise:

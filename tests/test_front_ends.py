@@ -216,4 +216,18 @@ def test_a_variant_is_saved_and_loaded(data, tmp_path):
     }
     assert weights == {0.0, 1.0}
     refused = train(data, tmp_path / "refused", "--attention-score", "dot", succeeds=False)
-    assert "--attention-score dot needs --decoder-hidden-size" in refused.strip().splitlines()[-1]
+    assert "--attention-score dot needs a --decoder-hidden-size of 48" in refused.strip().splitlines()[-1]
+
+
+def test_a_fixed_context_on_the_command_line(data, tmp_path):
+    variant = ("--context", "fixed", "--cell", "lstm", "--encoder-bidirectional", "off", "--encoder-layers", "2")
+    train(data, tmp_path, *variant, "--max-update", "5", "--no-epoch-checkpoints")
+    names = torch.load(tmp_path / "checkpoint_last.pt")["model"]
+    assert "encoder.rnn.weight_hh_l1" in names and "encoder.rnn.weight_hh_l1_reverse" not in names
+    assert not any("attention" in name for name in names)
+    printed = generate(data, tmp_path / "checkpoint_last.pt", "--print-alignment", "soft", "--max-len-b", "5")
+    for number, ((rows,),) in lines_of("A", printed).items():
+        ((source,),) = lines_of("S", printed)[number]
+        words = len(source.split()) + 1  # </s>
+        for row in rows.split():
+            assert [float(w) for w in row.split(",")] == pytest.approx([1 / words] * words, abs=1e-4)
