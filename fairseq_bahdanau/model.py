@@ -5,9 +5,9 @@ from typing import Dict, List, Optional, Tuple, Type
 
 import torch
 from fairseq.data import Dictionary
+from fairseq.dataclass.utils import merge_with_parent
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
 from fairseq.tasks import FairseqTask
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from . import options
@@ -119,7 +119,7 @@ class BahdanauModel(FairseqEncoderDecoderModel):
             ValueError: options that contradict each other, the dictionaries or an embedding file
         """
         # What fairseq does for the architecture itself, not for presets: options younger than a checkpoint.
-        cfg = OmegaConf.merge(BahdanauConfig(), cfg)
+        cfg = merge_with_parent(BahdanauConfig(), cfg)
         check_numbers(cfg)
         check_embeddings(cfg, task)
         check_combinations(cfg, task)
