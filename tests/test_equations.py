@@ -74,14 +74,15 @@ def test_a_sentence_does_not_depend_on_its_batch(options):
                 torch.testing.assert_close(found, wanted_extra["attn"][0][0])
 
 
-def test_padding_inside_a_sentence_is_skipped():
-    model = shake(build_model())
+@variants
+def test_padding_inside_a_sentence_is_skipped(options):
+    model = shake(build_model(**options))
     prev = torch.tensor([[2, 6]])
     with torch.no_grad():
         whole, _ = model(torch.tensor([[5, 9, 2]]), torch.tensor([3]), prev)
         split, extra = model(torch.tensor([[1, 5, 1, 9, 1, 1, 2]]), torch.tensor([3]), prev)
     torch.testing.assert_close(split, whole)
-    assert extra["attn"][0][0, 0].nonzero().flatten().tolist() == [1, 3, 6]
+    assert set(extra["attn"][0][0].nonzero()[:, 1].tolist()) <= {1, 3, 6}
 
 
 @pytest.mark.parametrize("top_k", [0, 2])
@@ -94,7 +95,13 @@ def test_a_row_of_padding_gives_zeros_and_finite_gradients(top_k):
     assert (context[0] == 0).all() and (weights[0] == 0).all()
     context.sum().backward()
     assert annotations.grad.isfinite().all() and attention.energy.grad.isfinite().all()
-    assert shake(build_model())(torch.ones(2, 3).long(), None, torch.tensor([[2], [2]]))[0].isfinite().all()
+
+
+@variants
+def test_a_batch_of_padding_gives_finite_scores(options):
+    model = shake(build_model(**options))
+    logits, extra = model(torch.ones(2, 3).long(), None, torch.tensor([[2], [2]]))
+    assert logits.isfinite().all() and (extra["attn"][0] == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,13 +1,15 @@
 """What can be seen of another device without one: no tensor of the decoder is made on the CPU."""
 
 import torch
-from conftest import SIZES, build_model
+from conftest import SIZES, build_model, variants
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 
-def test_decoder_makes_nothing_on_the_cpu():
+@variants
+def test_decoder_makes_nothing_on_the_cpu(options):
     """On a fake CUDA device any operation that mixes devices raises; the encoder's packing would want real lengths."""
-    model = build_model(dropout=0.5).train()
+    model = build_model(dropout=0.5, **options).train()
+    annotation_dim = model.decoder.recurrence.context_gates.in_features
     with torch.no_grad(), FakeTensorMode():
         for module in model.decoder.modules():
             for name, parameter in module._parameters.items():
@@ -15,7 +17,7 @@ def test_decoder_makes_nothing_on_the_cpu():
                     placed = torch.empty(parameter.shape, device="cuda")
                     module._parameters[name] = torch.nn.Parameter(placed, requires_grad=False)
         encoder_out = {
-            "encoder_out": [torch.empty(3, 5, 2 * SIZES["encoder_hidden_size"], device="cuda")],
+            "encoder_out": [torch.empty(3, 5, annotation_dim, device="cuda")],
             "encoder_padding_mask": [torch.empty(3, 5, device="cuda", dtype=torch.bool)],
             "last_state": [torch.empty(3, SIZES["encoder_hidden_size"], device="cuda")],
         }
