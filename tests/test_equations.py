@@ -1,5 +1,7 @@
 """The model computes what the paper says: against NumPy, and against itself in every layout of a batch."""
 
+import math
+
 import numpy as np
 import oracle
 import pytest
@@ -186,6 +188,24 @@ def test_paper_initialization():
         else:
             wanted = 0.001 if "query_proj" in name or "key_proj" in name else 0.01
             assert parameter.std().item() == pytest.approx(wanted, rel=0.1), name
+
+
+@pytest.mark.parametrize(
+    ("options", "gates"), [({}, 3), ({"gru_reset": "before"}, 3), ({"cell": "lstm"}, 4), ({"cell": "rnn"}, 1)]
+)
+def test_glorot_initialization_takes_every_gate_for_a_matrix(options, gates):
+    model = build_model(dictionary(50), **{name: 40 for name in SIZES}, **options)
+    seen = 0
+    for name, parameter in model.named_parameters():
+        if "weight_ih" in name or any(f"{part}_gates.weight" in name for part in ("input", "embed", "context")):
+            for gate in parameter.detach().chunk(gates):
+                bound = math.sqrt(6 / (40 + gate.size(1)))
+                assert gate.size(0) == 40 and 0.98 * bound < gate.abs().max() <= bound, name
+                seen += 1
+        elif "weight_hh" in name or "state_gates.weight" in name:
+            for gate in parameter.detach().chunk(gates):
+                torch.testing.assert_close(gate @ gate.T, torch.eye(40), atol=1e-5, rtol=0)
+    assert seen == 4 * gates  # two directions, word, context
 
 
 def test_parameter_count_is_that_of_the_equations():
