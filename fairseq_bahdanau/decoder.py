@@ -65,8 +65,9 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         self.attention = attention
         self.recurrence = recurrence
         self.readout = readout
-        self.embed_dropout = FairseqDropout(embed_dropout, module_name=self.__class__.__name__)
-        self.readout_dropout = FairseqDropout(readout_dropout, module_name=self.__class__.__name__)
+        # One name for all orders, so that --retain-dropout-modules BahdanauDecoder means each of them.
+        self.embed_dropout = FairseqDropout(embed_dropout, module_name=BahdanauDecoder.__name__)
+        self.readout_dropout = FairseqDropout(readout_dropout, module_name=BahdanauDecoder.__name__)
         self.factor_proj = nn.Identity()
         if output_dim != readout.maxout_dim:
             self.factor_proj = nn.Linear(readout.maxout_dim, output_dim, bias=False)
