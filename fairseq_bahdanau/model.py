@@ -1,5 +1,6 @@
 """The model that ``--arch bigru_bahdanau_maxout`` names: its assembly from the options; and ``--arch rnnsearch50``."""
 
+import logging
 from argparse import Namespace
 from typing import Dict, List, Optional, Tuple, Type
 
@@ -20,10 +21,21 @@ from .embeddings import build_embedding, load_pretrained
 from .encoder import RecurrentEncoder
 from .encoder_loop import EncoderLoop
 from .fixed_context import FixedContextDecoder
+from .fused_decoder import FusedDecoder
 from .initialization import PAPER, initialize
-from .options import BahdanauConfig, annotation_dim, check_combinations, check_embeddings, check_numbers, output_dim
+from .options import (
+    BahdanauConfig,
+    annotation_dim,
+    check_combinations,
+    check_embeddings,
+    check_numbers,
+    not_fused,
+    output_dim,
+)
 from .readout import MaxoutReadout
 from .recurrence import Cell, GRUCell, Recurrence
+
+logger = logging.getLogger(__name__)
 
 CELLS = {options.GRU: GRUCell, options.LSTM: LSTMCell, options.RNN: RNNCell}
 ENCODER_RNNS = {options.GRU: nn.GRU, options.LSTM: nn.LSTM, options.RNN: nn.RNN}
@@ -86,11 +98,20 @@ def build_recurrence(cfg: BahdanauConfig) -> Recurrence:
     return Recurrence(cfg.decoder_embed_dim, annotation_dim(cfg), cell(cfg.decoder_hidden_size))
 
 
+def decoder_class(cfg: BahdanauConfig) -> Type[BahdanauDecoder]:
+    """The decoder class that the options name; the log says so where it cannot be the fused one."""
+    if cfg.recurrence == options.FUSED:
+        uncovered = not_fused(cfg)
+        if uncovered is None:
+            return FusedDecoder
+        logger.info(f"--recurrence fused does not cover {uncovered}: the decoder runs as --recurrence reference")
+    return FixedContextDecoder if cfg.context == options.FIXED_CONTEXT else DECODERS[str(cfg.decoder_order)]
+
+
 def build_decoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Embedding) -> BahdanauDecoder:
     """The decoder that the options name."""
     size, fixed = cfg.decoder_hidden_size, cfg.context == options.FIXED_CONTEXT
-    decoder_class = FixedContextDecoder if fixed else DECODERS[str(cfg.decoder_order)]
-    return decoder_class(
+    return decoder_class(cfg)(
         dictionary,
         embedding,
         initial_state=nn.Linear(annotation_dim(cfg) if fixed else cfg.encoder_hidden_size, size),

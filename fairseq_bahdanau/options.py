@@ -20,6 +20,7 @@ LOOK_UPDATE, UPDATE_LOOK, UPDATE_LOOK_UPDATE = (
 )
 ADDITIVE, DOT, BILINEAR = "additive", "dot", "bilinear"
 SOFT, HARD = "soft", "hard"
+REFERENCE, FUSED = "reference", "fused"
 
 
 @dataclass
@@ -82,6 +83,9 @@ class BahdanauConfig(FairseqDataclass):
     embed_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on source and target embeddings"})
     annotation_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on the encoder's annotations"})
     readout_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on the maxout readout"})
+    recurrence: ChoiceEnum([REFERENCE, FUSED]) = field(
+        default=FUSED, metadata={"help": "the decoder's loop: as the equations read, or the same numbers faster"}
+    )
     init: ChoiceEnum([PAPER, GLOROT]) = field(
         default=GLOROT, metadata={"help": "initial values: the paper's, or Glorot's, which train better"}
     )
@@ -99,6 +103,21 @@ def output_dim(cfg: BahdanauConfig) -> int:
     if cfg.share_all_embeddings or cfg.share_decoder_input_output_embed:
         return cfg.decoder_embed_dim
     return cfg.maxout_dim if cfg.decoder_out_embed_dim is None else cfg.decoder_out_embed_dim
+
+
+def not_fused(cfg: BahdanauConfig) -> Optional[str]:
+    """The option for which the fused recurrence has no code, with its value; None where it has."""
+    for flag, value, covered in (
+        ("--context", cfg.context, CONTEXT_BY_ATTENTION),
+        ("--decoder-order", cfg.decoder_order, LOOK_UPDATE),
+        ("--attention-score", cfg.attention_score, ADDITIVE),
+        ("--attention", cfg.attention, SOFT),
+        ("--cell", cfg.cell, GRU),
+        ("--gru-reset", cfg.gru_reset, AFTER),
+    ):
+        if value != covered:
+            return f"{flag} {value}"
+    return None
 
 
 def refuse_if(wrong: bool, message: str) -> None:
