@@ -71,10 +71,8 @@ class RecurrentEncoder(FairseqEncoder):
         words_first = padding_mask.long().argsort(stable=True, dim=1, descending=False)
         embedded = self.embed_dropout(self.embed_tokens(src_tokens.gather(1, words_first)))
 
-        # Packing wants lengths on the CPU, of at least 1 even for a row of padding.
-        lengths = (src_tokens.size(1) - padding_mask.sum(dim=1)).clamp(min=1)
-        packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        annotations = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=src_tokens.size(1))[0]
+        lengths = (src_tokens.size(1) - padding_mask.sum(dim=1)).clamp(min=1)  # a row of padding is read as one word
+        annotations = self.read(embedded, lengths)
         last_state = self.last_state(annotations, lengths)
 
         as_given = words_first.argsort(dim=1).unsqueeze(2).expand_as(annotations)
@@ -84,6 +82,17 @@ class RecurrentEncoder(FairseqEncoder):
             "encoder_padding_mask": [padding_mask],
             "last_state": [last_state],
         }
+
+    def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Annotations ``(batch, src_len, annotation_dim)``, words first.
+
+        Args:
+            embedded: ``(batch, src_len, embed_dim)``, words first
+            lengths: ``(batch,)``, at least 1
+        """
+        # Packing wants lengths on the CPU.
+        packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=embedded.size(1))[0]
 
     def last_state(self, annotations: Tensor, lengths: Tensor) -> Tensor:
         """The state that has read everything, ``(batch, hidden_size)``.

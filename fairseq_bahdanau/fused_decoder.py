@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from .decoder import BahdanauDecoder
 from .fused_recurrence import FusedLoop
+from .products import Product
 
 
 class FusedDecoder(BahdanauDecoder):
@@ -19,6 +20,8 @@ class FusedDecoder(BahdanauDecoder):
 
     # TorchScript has no super(), so the reference's loop has a second name here; exported, or it would keep its first.
     step_by_step = torch.jit.export(BahdanauDecoder.unroll)
+
+    project = torch.jit.export(BahdanauDecoder.output_layer)
 
     def unroll(
         self,
@@ -36,6 +39,16 @@ class FusedDecoder(BahdanauDecoder):
                 return self.fused(embed_gates, state, keys, annotations, padding_mask)
         return self.step_by_step(embed_gates, state, context, keys, annotations, padding_mask)
 
+    def output_layer(self, features: Tensor) -> Tensor:
+        """As :meth:`BahdanauDecoder.output_layer`."""
+        if not torch.jit.is_scripting():
+            if features.device.type == "cpu" and torch.is_grad_enabled() and self.adaptive_softmax is None:
+                projection = self.output_projection
+                # Neither a quantised layer, which has no weight that could be read, nor under autocast.
+                if isinstance(projection, nn.Linear) and projection.weight.dtype == features.dtype:
+                    return Product.apply(features, projection.weight, projection.bias)
+        return self.project(features)
+
     @torch.jit.unused
     def fused(
         self, embed_gates: Tensor, state: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor
@@ -45,7 +58,7 @@ class FusedDecoder(BahdanauDecoder):
         annotations, context_weight = annotations.to(dtype), self.recurrence.context_gates.weight
         values = annotations
         if folds(annotations.size(1), embed_gates.size(1), *context_weight.shape):
-            values, context_weight = F.linear(annotations, context_weight.to(dtype)), None
+            values, context_weight = Product.apply(annotations, context_weight.to(dtype), None), None
         else:
             context_weight = context_weight.to(dtype)
         # One product for query and state gates. The recurrent part of new goes first, where the loop wants it.

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from .products import product
+
 PADDING_SCORE = -30000.0  # added to a score: float16 holds the sum, and its exponential is 0 in every type
 
 
@@ -175,9 +177,9 @@ def products(
     grad_context_weight = None
     if context_weight is not None:
         contexts = torch.bmm(attention, values).transpose(0, 1)
-        grad_context_weight = torch.mm(grad_gates.flatten(0, 1).t(), contexts.flatten(0, 1))
+        grad_context_weight = product(grad_gates.flatten(0, 1).t(), contexts.flatten(0, 1).t())
     from_state = grad_columns.narrow(2, 0, attention_dim + 3 * hidden_size)
-    grad_weight = torch.mm(from_state.flatten(0, 1).t(), states.narrow(0, 0, len(columns)).flatten(0, 1))
+    grad_weight = product(from_state.flatten(0, 1).t(), states.narrow(0, 0, len(columns)).flatten(0, 1).t())
     grad_bias = grad_columns.sum(dim=(0, 1))
     return (
         grad_gates.transpose(0, 1), grad_state, grad_keys, grad_values, grad_context_weight, grad_weight, grad_bias,

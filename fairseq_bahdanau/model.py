@@ -22,6 +22,7 @@ from .encoder import RecurrentEncoder
 from .encoder_loop import EncoderLoop
 from .fixed_context import FixedContextDecoder
 from .fused_decoder import FusedDecoder
+from .fused_encoder import FusedEncoder
 from .initialization import PAPER, initialize
 from .options import (
     BahdanauConfig,
@@ -60,7 +61,8 @@ def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
         rnn = ENCODER_RNNS[str(cfg.cell)](
             cfg.encoder_embed_dim, size, layers, batch_first=True, bidirectional=bidirectional
         )
-    return RecurrentEncoder(
+    fused = cfg.recurrence == options.FUSED and isinstance(rnn, nn.GRU)
+    return (FusedEncoder if fused else RecurrentEncoder)(
         dictionary,
         embedding,
         rnn,

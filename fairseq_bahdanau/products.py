@@ -1,0 +1,55 @@
+"""Matrix products of the fused recurrences, by the library that is fastest.
+
+On a CPU PyTorch has two: MKL, which ``torch.mm`` calls, and oneDNN, which its LSTM calls. On the AMD processor that we
+measured, oneDNN is up to twice as fast (README, "Speed").
+"""
+
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+# Part of PyTorch since 2.0, where torch.compile uses it; not of builds for other processors.
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def product(inputs: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+    """What ``F.linear`` computes, ``inputs @ weight.T + bias``, but without a gradient, and without autocast's casts.
+
+    Args:
+        inputs: ``(..., inner)``
+        weight: ``(columns, inner)``, of any strides
+        bias: ``(columns,)``
+
+    Returns:
+        ``(..., columns)``
+    """
+    if HAS_ONEDNN and inputs.device.type == "cpu" and inputs.dtype == torch.float32:
+        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    with torch.autocast(inputs.device.type, enabled=False):
+        return F.linear(inputs, weight, bias)
+
+
+class Product(torch.autograd.Function):
+    """:func:`product` with its gradient; ``Product.apply(inputs, weight, bias)``."""
+
+    @staticmethod
+    def forward(ctx, inputs: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+        """Shapes as above."""
+        ctx.save_for_backward(inputs, weight)
+        return product(inputs, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
+        """Of what is asked for."""
+        inputs, weight = ctx.saved_tensors
+        by_inputs, by_weight, by_bias = ctx.needs_input_grad
+        rows = gradient.flatten(0, -2)
+        return (
+            product(gradient, weight.t()) if by_inputs else None,
+            product(rows.t(), inputs.flatten(0, -2).t()) if by_weight else None,
+            rows.sum(dim=0) if by_bias else None,
+        )
