@@ -26,15 +26,17 @@ class Attention(nn.Module):
         self.top_k = top_k
 
     def look(self, scores: Tensor, annotations: Tensor, padding_mask: Tensor) -> Tuple[Tensor, Tensor]:
-        """From scores e_t ``(batch, src_len)`` to c_t and a_t, as :meth:`AdditiveAttention.forward` returns them."""
+        """From scores e_t ``(sentences, beams, src_len)`` to c_t and a_t, as :meth:`AdditiveAttention.forward` returns
+        them."""
         # a_t = softmax over the unpadded j. float16's lowest number, not -inf: no NaN in a row that is all padding.
+        padding_mask = padding_mask.unsqueeze(1)
         scores = scores.masked_fill(padding_mask, -65504.0)
-        attention = torch.softmax(scores, dim=1).masked_fill(padding_mask, 0.0)
+        attention = torch.softmax(scores, dim=2).masked_fill(padding_mask, 0.0)
         if self.top_k > 0:
             attention = keep_best(attention, self.top_k)
         # c_t = sum_j a_tj h_j
-        context = torch.bmm(attention.unsqueeze(1), annotations).squeeze(1)
-        return context, attention
+        context = torch.bmm(attention, annotations)
+        return context.flatten(0, 1), attention.flatten(0, 1)
 
 
 class AdditiveAttention(Attention):
@@ -54,17 +56,18 @@ class AdditiveAttention(Attention):
         self.energy = nn.Parameter(torch.zeros(attention_dim))  # v
 
     def forward(self, query: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor) -> Tuple[Tensor, Tensor]:
-        """One look at the source.
+        """One look at the source. A batch is sentences times beams, which stand together; in training, one of each.
 
         Args:
             query: ``(batch, query_dim)``, the state s_{t-1}
-            keys: ``(batch, src_len, attention_dim)``, ``key_proj(annotations)``, the same at every step
-            annotations: ``(batch, src_len, annotation_dim)``
-            padding_mask: ``(batch, src_len)``, True where there is no word
+            keys: ``(sentences, src_len, attention_dim)``, ``key_proj(annotations)``, the same at every step
+            annotations: ``(sentences, src_len, annotation_dim)``
+            padding_mask: ``(sentences, src_len)``, True where there is no word
 
         Returns:
             context ``(batch, annotation_dim)`` and attention ``(batch, src_len)``, whose rows sum to 1 and are
             0 on padding; a row that is padding throughout is 0 in both.
         """
-        scores = torch.matmul(torch.tanh(self.query_proj(query).unsqueeze(1) + keys), self.energy)  # e_t
+        query = self.query_proj(query).view(keys.size(0), -1, 1, keys.size(2))
+        scores = torch.matmul(torch.tanh(query + keys.unsqueeze(1)), self.energy)  # e_t
         return self.look(scores, annotations, padding_mask)

@@ -23,8 +23,9 @@ class DotAttention(Attention):
         self.key_proj: nn.Module = nn.Identity()
 
     def forward(self, query: Tensor, keys: Tensor, annotations: Tensor, padding_mask: Tensor) -> Tuple[Tensor, Tensor]:
-        """As :meth:`AdditiveAttention.forward`, with keys ``(batch, src_len, query_dim)``."""
-        return self.look(torch.bmm(keys, query.unsqueeze(2)).squeeze(2), annotations, padding_mask)
+        """As :meth:`AdditiveAttention.forward`, with keys ``(sentences, src_len, query_dim)``."""
+        query = query.view(keys.size(0), -1, keys.size(2))
+        return self.look(torch.bmm(query, keys.transpose(1, 2)), annotations, padding_mask)
 
 
 class BilinearAttention(DotAttention):

@@ -14,6 +14,7 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 
 from .attention import Attention
+from .beams import begin_search, follow, reorder
 from .readout import MaxoutReadout
 from .recurrence import Recurrence
 
@@ -107,16 +108,18 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
     ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
         """As :meth:`forward`, but returns the features ``(batch, tgt_len, features)`` before the output layer."""
         assert encoder_out is not None
-        annotations = encoder_out["encoder_out"][0]
-        padding_mask = encoder_out["encoder_padding_mask"][0]
         saved: Optional[Dict[str, Optional[Tensor]]] = None
         if incremental_state is not None:
             prev_output_tokens = prev_output_tokens[:, -1:]
             saved = self.get_incremental_state(incremental_state, "search")
         if saved is None:
-            saved = self.begin(encoder_out)
+            saved = begin_search(self.begin(encoder_out), encoder_out)
+        else:
+            follow(saved, encoder_out)
         state, context, keys = saved["state"], saved["context"], saved["keys"]
+        annotations, padding_mask = saved["annotations"], saved["padding_mask"]
         assert state is not None and context is not None and keys is not None
+        assert annotations is not None and padding_mask is not None
 
         features, attention, state, context = self.advance(
             prev_output_tokens, state, context, keys, annotations, padding_mask
@@ -235,13 +238,8 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
     ) -> None:
         """Keeps, in this order, the rows ``new_order`` ``(new_batch,)`` of what the search has stored."""
         saved = self.get_incremental_state(incremental_state, "search")
-        if saved is None:
-            return
-        reordered: Dict[str, Optional[Tensor]] = {}
-        for name, tensor in saved.items():
-            if tensor is not None:
-                reordered[name] = tensor.index_select(0, new_order)
-        self.set_incremental_state(incremental_state, "search", reordered)
+        if saved is not None:
+            self.set_incremental_state(incremental_state, "search", reorder(saved, new_order))
 
     def max_positions(self) -> int:
         """Longest target that is accepted, in tokens."""

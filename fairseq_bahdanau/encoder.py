@@ -13,6 +13,8 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from .beams import order_of
+
 
 class RecurrentEncoder(FairseqEncoder):
     """Reads the source, its ``</s>`` included, by default in both directions.
@@ -108,10 +110,12 @@ class RecurrentEncoder(FairseqEncoder):
 
     @torch.jit.export
     def reorder_encoder_out(self, encoder_out: Dict[str, List[Tensor]], new_order: Tensor) -> Dict[str, List[Tensor]]:
-        """Picks the rows ``new_order`` ``(new_batch,)`` of every tensor in ``encoder_out``."""
+        """Picks the rows ``new_order`` ``(new_rows,)``: all tensors stay, and ``order`` says which sentence of theirs
+        every row reads (``beams.py``)."""
         reordered: Dict[str, List[Tensor]] = {}
         for name, tensors in encoder_out.items():
-            reordered[name] = [tensor.index_select(0, new_order) for tensor in tensors]
+            reordered[name] = tensors
+        reordered["order"] = [order_of(encoder_out).index_select(0, new_order)]
         return reordered
 
     def max_positions(self) -> int:

@@ -59,4 +59,6 @@ class FixedContextDecoder(BahdanauDecoder):
         padding_mask: Tensor,
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """As :meth:`BahdanauDecoder.step`."""
-        return self.recurrence(embed_gates, context, state), context, keys
+        beams = state.size(0) // keys.size(0)
+        attention = keys.unsqueeze(1).expand(-1, beams, -1).flatten(0, 1)
+        return self.recurrence(embed_gates, context, state), context, attention

@@ -14,8 +14,8 @@ from .products import Product
 class FusedDecoder(BahdanauDecoder):
     """:class:`BahdanauDecoder` with the same parameters and a faster :meth:`unroll`.
 
-    For additive soft attention and ``GRUCell``. A single step, as in a search, and TorchScript run as the reference
-    does.
+    For additive soft attention and ``GRUCell``. A search, which goes by single steps and beams, and TorchScript run as
+    the reference does.
     """
 
     # TorchScript has no super(), so the reference's loop has a second name here; exported, or it would keep its first.
@@ -34,8 +34,9 @@ class FusedDecoder(BahdanauDecoder):
     ) -> Tuple[Tensor, Tensor, Tensor]:
         """As :meth:`BahdanauDecoder.unroll`."""
         if not torch.jit.is_scripting():
+            in_search = embed_gates.size(1) == 1 or embed_gates.size(0) != keys.size(0)
             # A quantised layer has no weight that could be read.
-            if embed_gates.size(1) > 1 and isinstance(self.attention.query_proj, nn.Linear):
+            if not in_search and isinstance(self.attention.query_proj, nn.Linear):
                 return self.fused(embed_gates, state, keys, annotations, padding_mask)
         return self.step_by_step(embed_gates, state, context, keys, annotations, padding_mask)
 

@@ -14,13 +14,13 @@ def keep_best(attention: Tensor, top_k: int) -> Tensor:
     The gradient passes as if nothing had been cut or renormalised (straight-through).
 
     Args:
-        attention: ``(batch, src_len)``, rows that sum to 1, or to 0 where all is padding
+        attention: ``(..., src_len)``, rows that sum to 1, or to 0 where all is padding
         top_k: K, at least 1; a row of fewer words keeps them all
 
     Returns:
-        ``(batch, src_len)``, with the row sums of ``attention``; K = 1 gives one-hot rows
+        ``(..., src_len)``, with the row sums of ``attention``; K = 1 gives one-hot rows
     """
-    weights, positions = attention.topk(min(top_k, attention.size(1)), dim=1)
-    kept = torch.zeros_like(attention).scatter(1, positions, weights)
-    kept = kept / kept.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    weights, positions = attention.topk(min(top_k, attention.size(-1)), dim=-1)
+    kept = torch.zeros_like(attention).scatter(-1, positions, weights)
+    kept = kept / kept.sum(dim=-1, keepdim=True).clamp(min=1e-6)
     return kept.detach() + (attention - attention.detach())
