@@ -30,28 +30,29 @@ def groups_of(order: Tensor, beams: int) -> Tensor:
 
 
 def begin_search(
-    begun: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tensor]]
+    begun: Dict[str, Optional[Tensor]], values: Tensor, encoder_out: Dict[str, List[Tensor]]
 ) -> Dict[str, Optional[Tensor]]:
     """What a search carries from step to step.
 
     Args:
         begun: what ``BahdanauDecoder.begin`` returned
+        values: what the attention averages, ``(sentences, src_len, value_dim)``
         encoder_out: what it was begun with
 
     Returns:
-        ``state`` and ``context`` of every row; ``all_keys`` of every sentence; ``groups``, as of :func:`groups_of`;
-        and of every group ``keys``, ``annotations`` and ``padding_mask``
+        ``state`` and ``context`` of every row; ``all_keys`` and ``all_values`` of every sentence; ``groups``, as of
+        :func:`groups_of`; and of every group ``keys``, ``values`` and ``padding_mask``
     """
-    state, context, keys = begun["state"], begun["context"], begun["keys"]
-    assert state is not None and context is not None and keys is not None
-    order = order_of(encoder_out)
+    order, keys = order_of(encoder_out), begun["keys"]
+    assert keys is not None
     carried: Dict[str, Optional[Tensor]] = {
-        "state": state,
-        "context": context,
+        "state": begun["state"],
+        "context": begun["context"],
         "all_keys": keys,
+        "all_values": values,
         "groups": order.unsqueeze(1),
         "keys": keys,
-        "annotations": encoder_out["encoder_out"][0],
+        "values": values,
         "padding_mask": encoder_out["encoder_padding_mask"][0],
     }
     if "order" in encoder_out:
@@ -71,21 +72,27 @@ def reorder(carried: Dict[str, Optional[Tensor]], new_order: Tensor) -> Dict[str
     return reordered
 
 
-def follow(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tensor]]) -> None:
-    """Makes the groups those of ``encoder_out``, which may have been reordered since the last step."""
+def follow(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tensor]]) -> bool:
+    """Makes the groups those of ``encoder_out``, which may have been reordered since the last step.
+
+    Returns:
+        whether they have changed
+    """
     order, groups = order_of(encoder_out), carried["groups"]
     assert groups is not None
-    if not torch.equal(groups.view(-1), order):  # the search has dropped a sentence
-        read(carried, encoder_out, groups_of(order, groups.size(1)))
+    if torch.equal(groups.view(-1), order):
+        return False
+    read(carried, encoder_out, groups_of(order, groups.size(1)))  # the search has dropped a sentence
+    return True
 
 
 def read(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tensor]], groups: Tensor) -> None:
-    """Takes the encoder's side of these groups; where they are all sentences in order, without a copy."""
-    keys, annotations = carried["all_keys"], encoder_out["encoder_out"][0]
-    padding_mask, sentences = encoder_out["encoder_padding_mask"][0], groups.select(1, 0)
-    assert keys is not None
+    """Takes keys, values and padding of these groups; where they are all sentences in order, without a copy."""
+    keys, values, padding_mask = carried["all_keys"], carried["all_values"], encoder_out["encoder_padding_mask"][0]
+    assert keys is not None and values is not None
+    sentences = groups.select(1, 0)
     if not torch.equal(sentences, torch.arange(keys.size(0), device=keys.device)):
-        keys, annotations = keys.index_select(0, sentences), annotations.index_select(0, sentences)
+        keys, values = keys.index_select(0, sentences), values.index_select(0, sentences)
         padding_mask = padding_mask.index_select(0, sentences)
-    carried["groups"], carried["keys"] = groups, keys
-    carried["annotations"], carried["padding_mask"] = annotations, padding_mask
+    carried["groups"], carried["keys"], carried["values"] = groups, keys, values
+    carried["padding_mask"] = padding_mask

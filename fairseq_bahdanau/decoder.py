@@ -113,11 +113,11 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
             prev_output_tokens = prev_output_tokens[:, -1:]
             saved = self.get_incremental_state(incremental_state, "search")
         if saved is None:
-            saved = begin_search(self.begin(encoder_out), encoder_out)
+            saved = begin_search(self.begin(encoder_out), encoder_out["encoder_out"][0], encoder_out)
         else:
             follow(saved, encoder_out)
         state, context, keys = saved["state"], saved["context"], saved["keys"]
-        annotations, padding_mask = saved["annotations"], saved["padding_mask"]
+        annotations, padding_mask = saved["values"], saved["padding_mask"]
         assert state is not None and context is not None and keys is not None
         assert annotations is not None and padding_mask is not None
 

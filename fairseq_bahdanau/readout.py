@@ -39,4 +39,8 @@ class MaxoutReadout(nn.Module):
             m_t, ``(batch, tgt_len, maxout_dim)``
         """
         candidates = self.state_proj(states) + self.context_proj(contexts) + self.embed_proj(embedded)  # u_t
-        return F.max_pool1d(candidates, kernel_size=self.pool_size)  # m_t
+        return self.pool(candidates)
+
+    def pool(self, candidates: Tensor) -> Tensor:
+        """m_t ``(..., maxout_dim)`` of u_t ``(..., maxout_dim * pool_size)``, with one dimension or two in front."""
+        return F.max_pool1d(candidates, kernel_size=self.pool_size)

@@ -49,11 +49,42 @@ def test_the_encoders_side_is_not_copied():
         model.decoder(torch.full((len(order), 1), 4), encoder_out, state)
         assert all(encoder_out[name][0] is tensors[0] for name, tensors in begun.items())
         (saved,) = state.values()
-        assert saved["keys"].size(0) == saved["annotations"].size(0) == len(order) / 3
-        assert (saved["annotations"] is begun["encoder_out"][0]) == (number < 2)
+        assert saved["keys"].size(0) == saved["values"].size(0) == len(order) / 3
+        assert (saved["values"] is saved["all_values"]) == (saved["keys"] is saved["all_keys"]) == (number < 2)
 
 
 def test_groups_are_of_one_sentence():
     assert groups_of(torch.tensor([4, 4, 0, 0, 4, 4]), 2).tolist() == [[4, 4], [0, 0], [4, 4]]
     assert groups_of(torch.tensor([4, 4, 0, 1]), 2).tolist() == [[4], [4], [0], [1]]
     assert groups_of(torch.tensor([4, 4, 4]), 2).tolist() == [[4], [4], [4]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [True, False])
+def test_search_in_half_precision(dtype, autocast):
+    model, state = shake(build_model()), {}
+    src_tokens, prev = pad(SOURCES, 1, True), torch.tensor([[2, 6, 5], [2, 19, 4], [2, 4, 4], [2, 7, 7]])
+    with torch.no_grad():
+        wanted, wanted_extra = model(src_tokens, None, prev)
+        model = model if autocast else model.to(dtype)
+        with torch.autocast("cpu", dtype=dtype, enabled=autocast):
+            encoder_out = model.encoder(src_tokens)
+            found, attention = [], []
+            for step in range(1, 4):
+                logits, extra = model.decoder(prev[:, :step], encoder_out, state)
+                assert logits.dtype == extra["attn"][0].dtype == dtype
+                found.append(logits)
+                attention.append(extra["attn"][0])
+    scale = 20 * torch.finfo(dtype).eps
+    assert (torch.cat(found, dim=1).float() - wanted).abs().max() < scale * wanted.abs().max()
+    assert (torch.cat(attention, dim=1).float() - wanted_extra["attn"][0]).abs().max() < scale
+
+
+def test_a_row_of_padding_gives_zeros_in_a_search():
+    model, state = shake(build_model()), {}
+    with torch.no_grad():
+        encoder_out = model.encoder(torch.tensor([[5, 2], [1, 1]]))
+        logits, extra = model.decoder(torch.tensor([[2], [2]]), encoder_out, state)
+        wanted, _ = model(torch.tensor([[5, 2], [1, 1]]), None, torch.tensor([[2], [2]]))
+    assert (extra["attn"][0][1] == 0).all() and logits.isfinite().all()
+    torch.testing.assert_close(logits, wanted)
