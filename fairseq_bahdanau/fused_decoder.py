@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from .beams import begin_search, follow
 from .decoder import BahdanauDecoder
 from .fused_recurrence import PADDING_SCORE, FusedLoop
-from .products import Product
+from .products import Product, linear
 
 
 class FusedDecoder(BahdanauDecoder):
@@ -80,8 +80,8 @@ class FusedDecoder(BahdanauDecoder):
             carried["padding_scores"] = scores.repeat_interleave(rows // groups, dim=0).view(-1)
 
         embedded = self.embed_dropout(self.embed_tokens(words))
-        inputs = F.linear(embedded, carried["word_weight"], carried["word_bias"])
-        from_state = F.linear(state, carried["state_weight"], carried["state_bias"])
+        inputs = linear(embedded, carried["word_weight"], carried["word_bias"])
+        from_state = linear(state, carried["state_weight"], carried["state_bias"])
         state_gates, new_recurrent, query = from_state.split([2 * hidden_size, hidden_size, attention_dim], dim=1)
         # e_tj and a_t, of all beams of a sentence with the same keys
         layer = torch.add(query.view(groups, -1, 1, attention_dim), keys.unsqueeze(1), alpha=2).sigmoid_()
@@ -120,11 +120,10 @@ class FusedDecoder(BahdanauDecoder):
     def output_layer(self, features: Tensor) -> Tensor:
         """As :meth:`BahdanauDecoder.output_layer`."""
         if not torch.jit.is_scripting():
-            if features.device.type == "cpu" and torch.is_grad_enabled() and self.adaptive_softmax is None:
+            if features.device.type == "cpu" and self.adaptive_softmax is None:
                 projection = self.output_projection
-                # Neither a quantised layer, which has no weight that could be read, nor under autocast.
-                if isinstance(projection, nn.Linear) and projection.weight.dtype == features.dtype:
-                    return Product.apply(features, projection.weight, projection.bias)
+                if isinstance(projection, nn.Linear):  # a quantised layer has no weight that could be read
+                    return linear(features, projection.weight, projection.bias)
         return self.project(features)
 
     @torch.jit.unused

@@ -53,3 +53,10 @@ class Product(torch.autograd.Function):
             product(rows.t(), inputs.flatten(0, -2).t()) if by_weight else None,
             rows.sum(dim=0) if by_bias else None,
         )
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+    """What ``F.linear`` computes; under autocast, where the types differ, that itself."""
+    if inputs.dtype != weight.dtype:
+        return F.linear(inputs, weight, bias)
+    return Product.apply(inputs, weight, bias)
