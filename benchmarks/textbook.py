@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from fairseq_bahdanau.beams import order_of
 from fairseq_bahdanau.decoder import BahdanauDecoder
 
 
@@ -18,9 +19,11 @@ class TextbookDecoder(BahdanauDecoder):
         incremental_state: Optional[Dict[str, Dict[str, Optional[Tensor]]]] = None,
     ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
         """As in :class:`BahdanauDecoder`."""
-        annotations = encoder_out["encoder_out"][0]
-        padding_mask = encoder_out["encoder_padding_mask"][0]
-        state = torch.tanh(self.initial_state(encoder_out["last_state"][0]))
+        # Every beam with a copy of its own, as fairseq's search has it.
+        order = order_of(encoder_out)
+        annotations = encoder_out["encoder_out"][0].index_select(0, order)
+        padding_mask = encoder_out["encoder_padding_mask"][0].index_select(0, order)
+        state = torch.tanh(self.initial_state(encoder_out["last_state"][0].index_select(0, order)))
         if incremental_state is not None:
             prev_output_tokens = prev_output_tokens[:, -1:]
             saved = self.get_incremental_state(incremental_state, "search")

@@ -48,15 +48,15 @@ class FusedDecoder(BahdanauDecoder):
         from_context = torch.cat([recurrence.context_gates.weight, readout.context_proj.weight])
         values = F.linear(encoder_out["encoder_out"][0], from_context)
         values = values.masked_fill(encoder_out["encoder_padding_mask"][0].unsqueeze(2), 0.0)
-        carried = begin_search(self.begin(encoder_out), values, encoder_out)
+        carried, dtype = begin_search(self.begin(encoder_out), values, encoder_out), values.dtype
         state_gates, query_weight = recurrence.cell.state_gates, self.attention.query_proj.weight
         carried.update(
             context=None,
-            word_weight=torch.cat([recurrence.embed_gates.weight, readout.embed_proj.weight]),
-            word_bias=torch.cat([recurrence.embed_gates.bias, readout.state_proj.bias]),
-            state_weight=torch.cat([state_gates.weight, 2 * query_weight]),
-            state_bias=F.pad(state_gates.bias, (0, query_weight.size(0))),
-            energy=2 * self.attention.energy.to(values.dtype),
+            word_weight=torch.cat([recurrence.embed_gates.weight, readout.embed_proj.weight]).to(dtype),
+            word_bias=torch.cat([recurrence.embed_gates.bias, readout.state_proj.bias]).to(dtype),
+            state_weight=torch.cat([state_gates.weight, 2 * query_weight]).to(dtype),
+            state_bias=F.pad(state_gates.bias, (0, query_weight.size(0))).to(dtype),
+            energy=2 * self.attention.energy.to(dtype),
         )
         return carried
 
@@ -80,8 +80,8 @@ class FusedDecoder(BahdanauDecoder):
             carried["padding_scores"] = scores.repeat_interleave(rows // groups, dim=0).view(-1)
 
         embedded = self.embed_dropout(self.embed_tokens(words))
-        inputs = linear(embedded, carried["word_weight"], carried["word_bias"])
-        from_state = linear(state, carried["state_weight"], carried["state_bias"])
+        inputs = linear(embedded.to(values.dtype), carried["word_weight"], carried["word_bias"])
+        from_state = linear(state.to(values.dtype), carried["state_weight"], carried["state_bias"])
         state_gates, new_recurrent, query = from_state.split([2 * hidden_size, hidden_size, attention_dim], dim=1)
         # e_tj and a_t, of all beams of a sentence with the same keys
         layer = torch.add(query.view(groups, -1, 1, attention_dim), keys.unsqueeze(1), alpha=2).sigmoid_()
