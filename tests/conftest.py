@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 import fairseq_bahdanau
 from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
 
+torch.set_num_threads(1)  # the models are tiny; threads that wait for each other only cost time
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = Path(fairseq_bahdanau.__path__[0])
 # All different, so that no mistaken product fits by accident.
