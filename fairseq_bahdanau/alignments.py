@@ -1,0 +1,145 @@
+"""From the attention of a hypothesis to words and the links between them.
+
+``</s>`` is the last word of both sides throughout: a row of attention sums to 1 only with the source's ``</s>``, at
+which the paper's figure 3 also looks. Links are between words proper: ``</s>`` has none.
+"""
+
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+import numpy as np
+from torch import Tensor
+
+EOS = "</s>"
+SENTENCEPIECE = "▁"  # begins a piece that begins a word
+SUBWORD_NMT = "@@"  # ends a piece that does not end a word
+Link = Tuple[int, int]  # source word, target word, both counted from 0
+
+
+class Alignment(NamedTuple):
+    """Soft alignment of one sentence.
+
+    ``source`` and ``target`` are words or pieces of words, the last of each is ``</s>``; ``weights`` is
+    ``(len(target), len(source))``, float64, with rows that sum to 1.
+    """
+
+    source: List[str]
+    target: List[str]
+    weights: np.ndarray
+
+
+def align(source: List[str], target: List[str], attention: Tensor, src_tokens: Tensor, padding_idx: int) -> Alignment:
+    """The attention of a hypothesis without what fairseq's batches have added.
+
+    Args:
+        source: the sentence, ``</s>`` included
+        target: the hypothesis, ``</s>`` included
+        attention: ``(tgt_len, src_len)``, columns in the order of ``src_tokens``; rows after the last of ``target``
+            are padding
+        src_tokens: ``(src_len,)``, padded on either side; a word of the sentence that is itself ``<pad>`` stays, with
+            weight 0
+        padding_idx: of the source dictionary
+
+    Raises:
+        ValueError: an attention with fewer rows or columns than there are words
+    """
+    end = int(src_tokens.ne(padding_idx).nonzero().max()) + 1  # after </s>, which ends every sentence
+    start = end - len(source)
+    if start < 0 or attention.size(1) != src_tokens.size(0) or attention.size(0) < len(target):
+        shape = tuple(attention.shape)
+        raise ValueError(f"attention {shape} is not that of {len(target)} target and {len(source)} source words")
+    return Alignment(source, target, attention[: len(target), start:end].double().cpu().numpy())
+
+
+def subword_marker(symbols: Iterable[str]) -> Optional[str]:
+    """How the symbols of a dictionary mark the pieces of words: sentencepiece's or subword-nmt's sign; None for whole
+    words."""
+    ends = False
+    for symbol in symbols:
+        if symbol.startswith(SENTENCEPIECE):
+            return SENTENCEPIECE
+        ends = ends or symbol.endswith(SUBWORD_NMT)
+    return SUBWORD_NMT if ends else None
+
+
+def group(pieces: Sequence[str], marker: Optional[str]) -> List[List[int]]:
+    """The positions of the pieces of every word; ``</s>``, the last piece, is a word of its own."""
+    words: List[List[int]] = []
+    for position, piece in enumerate(pieces):
+        if marker == SENTENCEPIECE:
+            goes_on = not piece.startswith(SENTENCEPIECE)
+        else:
+            goes_on = marker == SUBWORD_NMT and position > 0 and pieces[position - 1].endswith(SUBWORD_NMT)
+        if goes_on and words and position < len(pieces) - 1:
+            words[-1].append(position)
+        else:
+            words.append([position])
+    return words
+
+
+def spell(pieces: Sequence[str], marker: Optional[str]) -> str:
+    """The word that these pieces make; a lone mark stays as it is."""
+    if marker == SENTENCEPIECE:
+        return "".join(pieces).replace(SENTENCEPIECE, "") or SENTENCEPIECE
+    if marker == SUBWORD_NMT:
+        return "".join(piece[: -len(SUBWORD_NMT)] if piece.endswith(SUBWORD_NMT) else piece for piece in pieces)
+    return "".join(pieces)
+
+
+def merge_subwords(alignment: Alignment, source_marker: Optional[str], target_marker: Optional[str]) -> Alignment:
+    """An alignment of words from one of pieces: weights are summed over the pieces of a source word and averaged over
+    those of a target word, so that rows still sum to 1.
+
+    Args:
+        alignment: of pieces
+        source_marker, target_marker: as :func:`subword_marker` returns them
+    """
+    source, target = group(alignment.source, source_marker), group(alignment.target, target_marker)
+    summed = np.stack([alignment.weights[:, positions].sum(axis=1) for positions in source], axis=1)
+    return Alignment(
+        [spell([alignment.source[position] for position in word], source_marker) for word in source],
+        [spell([alignment.target[position] for position in word], target_marker) for word in target],
+        np.stack([summed[positions].mean(axis=0) for positions in target]),
+    )
+
+
+def hard_links(alignment: Alignment) -> List[Link]:
+    """The most attended source word of every target word, the first of equals; ``</s>`` is none, as in
+    :meth:`TranslationUnkTask.most_attended`. In the order of the target; empty when the source has no word."""
+    words = alignment.weights[:-1, :-1]
+    if not words.size:
+        return []
+    return [(int(source), target) for target, source in enumerate(words.argmax(axis=1))]
+
+
+def to_pharaoh(links: Iterable[Link]) -> str:
+    """Links as ``i-j``, source word first, sorted."""
+    return " ".join(f"{source}-{target}" for source, target in sorted(links))
+
+
+def read_pharaoh(line: str) -> Tuple[Set[Link], Set[Link]]:
+    """Sure and possible links of a line of ``i-j`` (sure) and ``i?j`` (possible only). Sure ones are also possible.
+
+    Raises:
+        ValueError: anything else in the line
+    """
+    sure: Set[Link] = set()
+    possible: Set[Link] = set()
+    for field in line.split():
+        is_sure = "-" in field
+        source, _, target = field.partition("-" if is_sure else "?")
+        if not (source.isdecimal() and target.isdecimal()):
+            raise ValueError(f"'{field}' is neither a sure link such as 3-4 nor a possible one such as 3?4")
+        possible.add((int(source), int(target)))
+        if is_sure:
+            sure.add((int(source), int(target)))
+    return sure, possible
+
+
+def soft_rows(alignment: Alignment) -> List[str]:
+    """The lines of a TSV: source index, target index, source word, target word, weight; target by target, ``</s>``
+    included, so that the weights of a target word sum to 1."""
+    return [
+        f"{i}\t{j}\t{source}\t{target}\t{alignment.weights[j, i]:.6f}"
+        for j, target in enumerate(alignment.target)
+        for i, source in enumerate(alignment.source)
+    ]

@@ -1,0 +1,242 @@
+"""Translates, and shows at which source words each target word looked.
+
+``python -m fairseq_bahdanau.cli.align --help``. The options are those of fairseq-interactive, and four of our own.
+"""
+
+import argparse
+import ast
+import os
+import pickle
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from fairseq import checkpoint_utils, options, tasks, utils
+from fairseq.data import Dictionary, LanguagePairDataset, data_utils
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models import FairseqModel
+from fairseq.tasks.translation import TranslationTask
+from fairseq.tokenizer import tokenize_line
+from omegaconf import DictConfig
+from torch import Tensor
+
+from fairseq_bahdanau.alignments import EOS, align, merge_subwords, subword_marker
+from fairseq_bahdanau.cli.alignment_files import Hypothesis, write_all
+from fairseq_bahdanau.cli.files import read_lines, require_same_length
+from fairseq_bahdanau.fixed_context import FixedContextDecoder
+from fairseq_bahdanau.model import BahdanauModel
+
+
+class Sentence(NamedTuple):
+    """A sentence as its pieces, which end in ``</s>``, and as the dictionary's numbers ``(len(pieces),)``."""
+
+    pieces: List[str]
+    tokens: Tensor
+
+
+def encode(path: str, lines: List[str], encode_line: Callable, dictionary: Dictionary, longest: int) -> List[Sentence]:
+    """The lines of a file as sentences.
+
+    Raises:
+        ValueError: a line of more than ``longest`` tokens, or with the word ``<pad>``; names the file and the line
+    """
+    sentences = []
+    for number, line in enumerate(lines, start=1):
+        line = encode_line(line.strip())
+        tokens = dictionary.encode_line(line, add_if_not_exist=False).long()
+        if len(tokens) > longest:
+            raise ValueError(f"{path}, line {number}: {len(tokens)} tokens, but the model takes at most {longest}")
+        if tokens.eq(dictionary.pad()).any():
+            raise ValueError(f"{path}, line {number}: {dictionary[dictionary.pad()]} is padding, and no word")
+        sentences.append(Sentence([*tokenize_line(line), EOS], tokens))
+    return sentences
+
+
+def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
+    """Task and models that the options name, ready to translate.
+
+    Raises:
+        ValueError: no such data or checkpoint, or those of another task or architecture
+    """
+    data, path = cfg.task.data, cfg.common_eval.path
+    if not os.path.isdir(data):
+        raise ValueError(f"DATA_BIN: no such folder: {data}")
+    try:
+        task = tasks.setup_task(cfg.task)
+    except OSError as error:
+        raise ValueError(f"DATA_BIN: {data}: {error}") from error
+    if not isinstance(task, TranslationTask):
+        raise ValueError(f"--task {cfg.task._name}: only translation and the tasks derived from it")
+    overrides = ast.literal_eval(cfg.common_eval.model_overrides)
+    try:
+        models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(path), overrides, task)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"--path {path}: {' '.join(str(error).split())[:300]}") from error
+    for file, model in zip(utils.split_paths(path), models):
+        if not isinstance(model, BahdanauModel):
+            kind = type(model).__name__
+            raise ValueError(
+                f"--path {file}: a {kind}, of another architecture; only a BahdanauModel has attention here"
+            )
+        if isinstance(model.decoder, FixedContextDecoder):
+            print(f"align: {file} has a fixed context and looks nowhere: its attention is drawn uniform", flush=True)
+        if cfg.common.fp16:
+            model.half()
+        if torch.cuda.is_available() and not cfg.common.cpu:
+            model.cuda()
+        model.prepare_for_inference_(cfg)
+    return task, models
+
+
+def make_batches(cfg: DictConfig, task: TranslationTask, sources: List[Sentence], targets: Optional[List[Sentence]]):
+    """The sentences in batches of fairseq's, on the device, padded on the side that ``--left-pad-source`` says."""
+    dataset = LanguagePairDataset(
+        [sentence.tokens for sentence in sources],
+        [len(sentence.tokens) for sentence in sources],
+        task.source_dictionary,
+        None if targets is None else [sentence.tokens for sentence in targets],
+        None if targets is None else [len(sentence.tokens) for sentence in targets],
+        task.target_dictionary,
+        left_pad_source=cfg.task.left_pad_source,
+        shuffle=False,
+        pad_to_multiple=cfg.task.required_seq_len_multiple,
+    )
+    batch_size = cfg.dataset.batch_size
+    if batch_size is None and cfg.dataset.max_tokens is None:
+        batch_size = 1  # as fairseq-interactive
+    iterator = task.get_batch_iterator(dataset, max_tokens=cfg.dataset.max_tokens, max_sentences=batch_size)
+    for batch in iterator.next_epoch_itr(shuffle=False):
+        yield utils.move_to_cuda(batch) if torch.cuda.is_available() and not cfg.common.cpu else batch
+
+
+def translate(
+    cfg: DictConfig,
+    task: TranslationTask,
+    models: List[FairseqModel],
+    sources: List[Sentence],
+    targets: Optional[List[Sentence]],
+    decode_line: Callable,
+) -> List[Hypothesis]:
+    """Searches, or scores the given targets; the best ``--nbest`` hypotheses of every sentence, in its order.
+
+    The attention of an ensemble is the mean of its members', which fairseq computes.
+    """
+    cfg.generation.score_reference = targets is not None
+    generator = task.build_generator(models, cfg.generation)
+    found: Dict[int, List[Hypothesis]] = {}
+    for batch in make_batches(cfg, task, sources, targets):
+        results = task.inference_step(generator, models, batch)
+        for number, src_tokens, of_sentence in zip(batch["id"].tolist(), batch["net_input"]["src_tokens"], results):
+            found[number] = []
+            for rank, result in enumerate(of_sentence[: cfg.generation.nbest], start=1):
+                if targets is None:
+                    pieces = [task.target_dictionary[token] for token in result["tokens"]]
+                    attention = result["attention"].t()  # a search returns (src_len, tgt_len)
+                else:
+                    pieces = targets[number].pieces
+                    attention = result["attention"]
+                alignment = align(sources[number].pieces, pieces, attention, src_tokens, task.source_dictionary.pad())
+                found[number].append(Hypothesis(number, rank, decode_line(" ".join(pieces[:-1])), alignment))
+    return [hypothesis for number in sorted(found) for hypothesis in found[number]]
+
+
+def line_coders(cfg: DictConfig, task: TranslationTask) -> Tuple[Callable, Callable]:
+    """From a line of input to pieces, and back, as fairseq-interactive does it: ``--tokenizer``, ``--bpe``,
+    ``--post-process``."""
+    steps = [step for step in (task.build_tokenizer(cfg.tokenizer), task.build_bpe(cfg.bpe)) if step is not None]
+
+    def encode_line(line: str) -> str:
+        for step in steps:
+            line = step.encode(line)
+        return line
+
+    def decode_line(line: str) -> str:
+        line = data_utils.post_process(line, cfg.common_eval.post_process)
+        for step in reversed(steps):
+            line = step.decode(line)
+        return line
+
+    return encode_line, decode_line
+
+
+def merge(task: TranslationTask, hypotheses: List[Hypothesis]) -> List[Hypothesis]:
+    """The hypotheses with alignments of words in place of pieces.
+
+    Raises:
+        ValueError: no dictionary has pieces
+    """
+    source, target = (subword_marker(side.symbols) for side in (task.source_dictionary, task.target_dictionary))
+    if source is None and target is None:
+        raise ValueError("--merge-subwords: no word of either dictionary begins with ▁ or ends in @@")
+    return [one._replace(alignment=merge_subwords(one.alignment, source, target)) for one in hypotheses]
+
+
+def run(args: argparse.Namespace) -> Optional[str]:
+    """Does what the command line asks; returns why pictures are missing, if any are.
+
+    Raises:
+        ValueError: what is wrong with an option or a file
+    """
+    cfg = convert_namespace_to_omegaconf(args)
+    if cfg.common_eval.path is None:
+        raise ValueError("--path CHECKPOINT is required")
+    if cfg.generation.score_reference or cfg.generation.constraints:
+        raise ValueError("--score-reference and --constraints: give --target FILE instead")
+    if cfg.generation.sampling and cfg.generation.nbest != cfg.generation.beam:
+        raise ValueError("--sampling requires --nbest to be equal to --beam")
+    lines = read_lines(cfg.interactive.input)
+    if not any(line.strip() for line in lines):
+        raise ValueError("the input is empty: give one sentence a line on standard input, or --input FILE")
+    references = None if args.target is None else read_lines(args.target)
+    if references is not None:
+        require_same_length(f"--target {args.target}", references, "the input", lines)
+    if cfg.common.seed is not None and not cfg.generation.no_seed_provided:
+        np.random.seed(cfg.common.seed)
+        utils.set_torch_seed(cfg.common.seed)
+
+    task, models = load(cfg)
+    encode_line, decode_line = line_coders(cfg, task)
+    longest = [min(model.max_positions()[side] for model in models) for side in (0, 1)]
+    sources = encode("the input", lines, encode_line, task.source_dictionary, longest[0])
+    targets = None
+    if references is not None:
+        targets = encode(f"--target {args.target}", references, encode_line, task.target_dictionary, longest[1])
+    hypotheses = translate(cfg, task, models, sources, targets, decode_line)
+    if args.merge_subwords:
+        hypotheses = merge(task, hypotheses)
+    missing = write_all(args.output, hypotheses, args.format)
+    print(f"align: {len(hypotheses)} hypotheses of {len(lines)} sentences: {os.path.join(args.output, 'index.html')}")
+    return missing
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """fairseq-interactive's command line, and our options."""
+    parser = options.get_interactive_generation_parser()
+    parser.prog = "python -m fairseq_bahdanau.cli.align"
+    parser.usage = "%(prog)s DATA_BIN --path CHECKPOINT[:CHECKPOINT...] --output DIR [options] < SENTENCES"
+    parser.description = " ".join(__doc__.split("\n\n")[0].split())
+    group = parser.add_argument_group("Alignments")
+    group.add_argument("--output", required=True, metavar="DIR", help="where all files go; is made")
+    group.add_argument("--format", default="png", choices=("png", "svg"), help="of the picture of every sentence")
+    group.add_argument("--merge-subwords", action="store_true",
+                       help="align words, not pieces (▁ of sentencepiece, @@ of subword-nmt): weights are summed over "
+                       "the pieces of a source word and averaged over those of a target word")  # fmt: skip
+    group.add_argument("--target", metavar="FILE",
+                       help="a translation of every line of the input, to be aligned instead of searched")  # fmt: skip
+    return parser
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Reads the command line (``arguments``, or the program's own), translates, writes."""
+    parser = get_parser()
+    args = options.parse_args_and_arch(parser, input_args=arguments)
+    try:
+        missing = run(args)
+    except ValueError as error:
+        parser.error(str(error))
+    if missing:
+        parser.exit(1, f"align: {missing}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What ``python -m fairseq_bahdanau.cli.align`` leaves behind: pictures, a page, links, weights and text."""
+
+import os
+from typing import List, NamedTuple, Optional
+
+from fairseq_bahdanau.alignments import Alignment, hard_links, soft_rows, to_pharaoh
+from fairseq_bahdanau.cli.files import complete, write_text
+from fairseq_bahdanau.page import Section, page
+from fairseq_bahdanau.pictures import CannotDrawError, draw
+
+
+class Hypothesis(NamedTuple):
+    """A translation: the number of its sentence from 0, its rank from 1, its text, and its alignment."""
+
+    sentence: int
+    rank: int
+    text: str
+    alignment: Alignment
+
+    def name(self) -> str:
+        """The name of its picture, without ending: its sentence, and its rank unless it is the best."""
+        return f"{self.sentence:04}" if self.rank == 1 else f"{self.sentence:04}-{self.rank}"
+
+
+def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Optional[str]:
+    """Writes ``hypotheses.txt``, ``alignment.pharaoh``, ``alignment.tsv``, ``index.html``, and a picture of every
+    hypothesis, each file complete or not at all. What cannot be drawn stays without a picture.
+
+    Args:
+        folder: is made where there is none
+        hypotheses: in the order of the input, those of one sentence together
+        file_format: of the pictures, ``png`` or ``svg``
+
+    Returns:
+        one line that says why pictures are missing; None when there are all
+    """
+    os.makedirs(folder, exist_ok=True)
+    write_text(os.path.join(folder, "hypotheses.txt"), [one.text for one in hypotheses])
+    links = [to_pharaoh(hard_links(one.alignment)) for one in hypotheses]
+    write_text(os.path.join(folder, "alignment.pharaoh"), links)
+    rows = ["sentence\trank\tsource_index\ttarget_index\tsource\ttarget\tweight"]
+    for one in hypotheses:
+        rows += [f"{one.sentence}\t{one.rank}\t{row}" for row in soft_rows(one.alignment)]
+    write_text(os.path.join(folder, "alignment.tsv"), rows)
+    sections = [Section(one.name(), one.text, one.alignment) for one in hypotheses]
+    write_text(os.path.join(folder, "index.html"), page("Alignments", sections))
+
+    reasons = []
+    for one in hypotheses:
+        try:
+            with complete(os.path.join(folder, f"{one.name()}.{file_format}")) as part:
+                draw(one.alignment, part, file_format)
+        except CannotDrawError as error:
+            reasons.append(f"{one.name()}.{file_format}: {error}")
+    if not reasons:
+        return None
+    more = f" ({len(reasons)} of {len(hypotheses)} pictures are missing)" if len(reasons) > 1 else ""
+    return f"cannot draw {reasons[0]}; index.html shows it{more}"

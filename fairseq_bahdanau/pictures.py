@@ -1,0 +1,127 @@
+"""An alignment as a heat map like figure 3 of Bahdanau et al. 2014: source across, target down, white is 1.
+
+Needs matplotlib 3.6; from 3.11 on it sets right-to-left and joined scripts itself (libraqm).
+"""
+
+import unicodedata
+from typing import Iterable, List
+
+from matplotlib import ft2font, rc_context
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontManager, fontManager, get_font
+
+from .alignments import Alignment
+
+FIRST_FAMILY = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic
+CELL = 0.28  # inches
+LONGEST_SIDE = 60  # inches, from which on cells become smaller
+DPI = 100
+PACKAGES = {
+    "CJK": "fonts-noto-cjk",
+    "HIRAGANA": "fonts-noto-cjk",
+    "KATAKANA": "fonts-noto-cjk",
+    "HANGUL": "fonts-noto-cjk",
+}
+
+
+class CannotDrawError(ValueError):
+    """Labels that this machine's fonts or matplotlib cannot show."""
+
+
+def characters(labels: Iterable[str]) -> List[str]:
+    """The different characters of these labels that need a glyph."""
+    invisible = ("Cc", "Cf", "Zs")
+    return [
+        character
+        for character in sorted(set("".join(labels)))
+        if unicodedata.category(character) not in invisible
+        and not unicodedata.name(character, "").startswith("VARIATION SELECTOR")
+    ]
+
+
+def find_families(labels: Iterable[str]) -> List[str]:
+    """Names of font families that together have every character of the labels, in the order in which to ask them.
+
+    Every installed font is looked at, those of sans-serif families in upright regular style first, and also one that
+    was installed after matplotlib made its list of fonts.
+
+    Raises:
+        CannotDrawError: a character that no installed font has, or right-to-left text and a matplotlib before 3.11
+    """
+    wanted = characters(labels)
+    if not hasattr(ft2font, "__libraqm_version__"):
+        for character in wanted:
+            if unicodedata.bidirectional(character) in ("R", "AL"):
+                raise CannotDrawError(
+                    f"{describe(character)} is right-to-left text, which matplotlib sets from 3.11 on"
+                )
+    families = [FIRST_FAMILY]
+    missing = without_glyph(wanted, fontManager.findfont(FIRST_FAMILY))
+    if missing:
+        entries = FontManager().ttflist
+        for entry in sorted(entries, key=preference):
+            # Faces of a collection after its first, and matplotlib's font of boxes for every character, do not count.
+            if "LastResort" in entry.fname or get_font(entry.fname).family_name != entry.name:
+                continue
+            left = without_glyph(missing, entry.fname)
+            if len(left) < len(missing):
+                fontManager.addfont(entry.fname)
+                families.append(entry.name)
+                missing = left
+    if missing:
+        raise CannotDrawError(f"no installed font has {describe(missing[0])}; install one, {advice(missing[0])}")
+    return families
+
+
+def preference(entry) -> tuple:
+    """Sorting key of matplotlib's list of fonts: the plainest first."""
+    fancy = any(word in entry.name for word in ("Serif", "Mono", "Display"))
+    regular = entry.weight in (400, "normal", "regular")
+    return (entry.style != "normal", not regular, fancy, entry.name, entry.fname)
+
+
+def without_glyph(wanted: List[str], path: str) -> List[str]:
+    """Those of the wanted characters that a font file does not have."""
+    glyphs = get_font(path).get_charmap()
+    return [character for character in wanted if ord(character) not in glyphs]
+
+
+def describe(character: str) -> str:
+    """A character, its number and what Unicode calls it, which begins with its script."""
+    return f"'{character}' (U+{ord(character):04X}, {unicodedata.name(character, 'without a name')})"
+
+
+def advice(character: str) -> str:
+    """What to install for a character's script."""
+    script = unicodedata.name(character, "?").split()[0].split("-")[0]
+    return f"on Debian the package {PACKAGES.get(script, 'fonts-noto-core')}"
+
+
+def draw(alignment: Alignment, path: str, file_format: str) -> None:
+    """Draws an alignment into a file.
+
+    Args:
+        alignment: what to draw; columns and rows run from left to right and from top to bottom whatever the script,
+            the letters of a word as the script wants
+        path: where
+        file_format: ``png`` or ``svg``; an SVG holds its letters as shapes and needs no font
+
+    Raises:
+        CannotDrawError: as :func:`find_families`
+    """
+    families = find_families(alignment.source + alignment.target)
+    rows, columns = alignment.weights.shape
+    cell = min(CELL, LONGEST_SIDE / max(rows, columns))
+    # The hash salt and the missing date make the same alignment the same file.
+    with rc_context(
+        {"font.family": families, "font.size": cell * 72 * 0.6, "svg.hashsalt": "", "svg.fonttype": "path"}
+    ):
+        figure = Figure(figsize=(columns * cell, rows * cell))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.imshow(alignment.weights, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
+        # A dollar sign is no formula.
+        axes.set_xticks(range(columns), alignment.source, rotation=90, parse_math=False)
+        axes.set_yticks(range(rows), alignment.target, parse_math=False)
+        metadata = {"Date": None} if file_format == "svg" else None
+        figure.savefig(path, format=file_format, dpi=DPI, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
