@@ -4,7 +4,7 @@ Och and Ney 2003 ("A systematic comparison of various statistical alignment mode
 Koehn, Och and Marcu 2003 ("Statistical phrase-based translation") grow the diagonal, section 2.3 and figure 1.
 """
 
-from typing import Iterable, Iterator, NamedTuple, Set, Tuple
+from typing import Iterable, NamedTuple, Set, Tuple
 
 from .alignments import Link
 
@@ -83,7 +83,7 @@ def grow_diag(forward: Set[Link], backward: Set[Link]) -> Set[Link]:
     return grown
 
 
-def finish(grown: Set[Link], directions: Iterator[Set[Link]]) -> Set[Link]:
+def finish(grown: Set[Link], directions: Iterable[Set[Link]]) -> Set[Link]:
     """The "final" step after :func:`grow_diag`: of each direction in turn, every link that gives a word its first."""
     finished = set(grown)
     sources, targets = {i for i, _ in grown}, {j for _, j in grown}

@@ -6,7 +6,6 @@
 import argparse
 import ast
 import os
-import pickle
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from fairseq.models import FairseqModel
 from fairseq.tasks.translation import TranslationTask
 from fairseq.tokenizer import tokenize_line
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from fairseq_bahdanau.alignments import EOS, align, merge_subwords, subword_marker
@@ -58,9 +58,11 @@ def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
     Raises:
         ValueError: no such data or checkpoint, or those of another task or architecture
     """
-    data, path = cfg.task.data, cfg.common_eval.path
+    data, path = utils.split_paths(cfg.task.data)[0], cfg.common_eval.path
     if not os.path.isdir(data):
         raise ValueError(f"DATA_BIN: no such folder: {data}")
+    if None in (cfg.task.source_lang, cfg.task.target_lang) and None in data_utils.infer_language_pair(data):
+        raise ValueError(f"DATA_BIN: no file in {data} tells its languages: give --source-lang and --target-lang")
     try:
         task = tasks.setup_task(cfg.task)
     except OSError as error:
@@ -70,7 +72,7 @@ def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
     overrides = ast.literal_eval(cfg.common_eval.model_overrides)
     try:
         models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(path), overrides, task)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # torch.load of a damaged file may raise anything
         raise ValueError(f"--path {path}: {' '.join(str(error).split())[:300]}") from error
     for file, model in zip(utils.split_paths(path), models):
         if not isinstance(model, BahdanauModel):
@@ -142,8 +144,15 @@ def translate(
 
 def line_coders(cfg: DictConfig, task: TranslationTask) -> Tuple[Callable, Callable]:
     """From a line of input to pieces, and back, as fairseq-interactive does it: ``--tokenizer``, ``--bpe``,
-    ``--post-process``."""
-    steps = [step for step in (task.build_tokenizer(cfg.tokenizer), task.build_bpe(cfg.bpe)) if step is not None]
+    ``--post-process``.
+
+    Raises:
+        ValueError: no such model of pieces
+    """
+    try:
+        steps = [step for step in (task.build_tokenizer(cfg.tokenizer), task.build_bpe(cfg.bpe)) if step is not None]
+    except (OSError, OmegaConfBaseException) as error:
+        raise ValueError(f"--tokenizer or --bpe: {str(error).splitlines()[0]}") from error
 
     def encode_line(line: str) -> str:
         for step in steps:
@@ -194,6 +203,10 @@ def run(args: argparse.Namespace) -> Optional[str]:
         np.random.seed(cfg.common.seed)
         utils.set_torch_seed(cfg.common.seed)
 
+    try:
+        os.makedirs(args.output, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output {args.output}: {error.strerror}") from error
     task, models = load(cfg)
     encode_line, decode_line = line_coders(cfg, task)
     longest = [min(model.max_positions()[side] for model in models) for side in (0, 1)]

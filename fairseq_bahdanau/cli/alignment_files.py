@@ -27,14 +27,13 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     hypothesis, each file complete or not at all. What cannot be drawn stays without a picture.
 
     Args:
-        folder: is made where there is none
+        folder: an existing one
         hypotheses: in the order of the input, those of one sentence together
         file_format: of the pictures, ``png`` or ``svg``
 
     Returns:
         one line that says why pictures are missing; None when there are all
     """
-    os.makedirs(folder, exist_ok=True)
     write_text(os.path.join(folder, "hypotheses.txt"), [one.text for one in hypotheses])
     links = [to_pharaoh(hard_links(one.alignment)) for one in hypotheses]
     write_text(os.path.join(folder, "alignment.pharaoh"), links)

@@ -1,0 +1,186 @@
+"""BLEU against the length of the source, figure 2 of the paper.
+
+``python -m fairseq_bahdanau.cli.length_curve --help``. Intervals are from the bootstrap (Koehn 2004, "Statistical
+significance tests for machine translation evaluation"): sentences of a bucket are drawn with replacement, the same ones
+for every system, and scored again from the counts that sacrebleu takes of each sentence.
+"""
+
+import argparse
+import os
+from typing import Dict, List, NamedTuple, Optional
+
+import numpy as np
+from matplotlib.figure import Figure
+from sacrebleu.metrics import BLEU
+
+from fairseq_bahdanau.cli.files import complete, read_lines, require_same_length
+
+SEED = 12345  # sacrebleu's
+
+
+class Score(NamedTuple):
+    """BLEU of a bucket, from 0 to 100, and the ends of its 95 % interval."""
+
+    bleu: float
+    low: float
+    high: float
+
+
+def cut(sources: List[str], borders: List[int]) -> List[List[int]]:
+    """The sentences, counted from 0, of every bucket: up to the first border, above it up to the second, and so on, and
+    above the last. A length is a number of words between spaces."""
+    buckets: List[List[int]] = [[] for _ in range(len(borders) + 1)]
+    for number, source in enumerate(sources):
+        length = len(source.split())
+        buckets[sum(length > border for border in borders)].append(number)
+    return buckets
+
+
+def titles(borders: List[int]) -> List[str]:
+    """What the buckets are called."""
+    ranges = [f"{last + 1}–{border}" for last, border in zip([0, *borders], borders)]
+    return [*ranges, f"{borders[-1] + 1}–"]
+
+
+def score(hypotheses: List[str], references: List[str], tokenize: str, resamples: int) -> Score:
+    """BLEU of some sentences as sacrebleu computes it, with an interval from so many drawn corpora of the same size;
+    the draws are always the same for the same number of sentences."""
+    bleu = BLEU(tokenize=tokenize, force=True)
+    each = [bleu.corpus_score([hypothesis], [[reference]]) for hypothesis, reference in zip(hypotheses, references)]
+    counts = np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in each])
+    drawn = np.random.default_rng(SEED).choice(len(counts), size=(resamples, len(counts)))
+
+    def of_counts(total: np.ndarray) -> float:
+        correct, possible, (sys_len, ref_len) = total[:4].tolist(), total[4:8].tolist(), total[8:].tolist()
+        return BLEU.compute_bleu(correct, possible, sys_len, ref_len, smooth_method=bleu.smooth_method).score
+
+    scores = sorted(of_counts(counts[sample].sum(axis=0)) for sample in drawn)
+    outside = resamples // 40  # 2.5 % on each side
+    return Score(of_counts(counts.sum(axis=0)), scores[outside], scores[-1 - outside])
+
+
+def curves(
+    systems: Dict[str, List[str]], references: List[str], buckets: List[List[int]], tokenize: str, resamples: int
+) -> Dict[str, List[Optional[Score]]]:
+    """The score of every bucket of every system; None where a bucket is empty."""
+    return {
+        name: [
+            score([lines[n] for n in bucket], [references[n] for n in bucket], tokenize, resamples) if bucket else None
+            for bucket in buckets
+        ]
+        for name, lines in systems.items()
+    }
+
+
+def table(scores: Dict[str, List[Optional[Score]]], buckets: List[List[int]], names: List[str]) -> List[str]:
+    """The lines of a Markdown table, bucket by bucket."""
+    lines = [f"| source words | sentences | {' | '.join(scores)} |", f"|---|---|{'---|' * len(scores)}"]
+    for number, (name, bucket) in enumerate(zip(names, buckets)):
+        cells = []
+        for of_system in scores.values():
+            one = of_system[number]
+            cells.append("" if one is None else f"{one.bleu:.1f} [{one.low:.1f}, {one.high:.1f}]")
+        lines.append(f"| {name} | {len(bucket)} | {' | '.join(cells)} |")
+    return lines
+
+
+def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) -> None:
+    """Draws a line for every system, with a bar for every interval, into a file whose ending names its format.
+
+    Raises:
+        ValueError: an ending that matplotlib does not know
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ending = os.path.splitext(path)[1][1:]
+    if ending not in figure.canvas.get_supported_filetypes():
+        raise ValueError(f"--plot {path}: must end in .png, .svg or .pdf")
+    axes = figure.add_subplot()
+    for name, of_system in scores.items():
+        filled = [(number, one) for number, one in enumerate(of_system) if one is not None]
+        below = [max(0.0, one.bleu - one.low) for _, one in filled]
+        above = [max(0.0, one.high - one.bleu) for _, one in filled]
+        numbers, heights = [number for number, _ in filled], [one.bleu for _, one in filled]
+        axes.errorbar(numbers, heights, yerr=[below, above], marker="o", capsize=3, label=name)
+    axes.set(xlabel="words of the source sentence", ylabel="BLEU", ylim=(0, None))
+    axes.set_xticks(range(len(names)), names)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with complete(path) as part:
+        figure.savefig(part, format=ending, dpi=100)
+
+
+def read_systems(named: List[str], source_path: str, sources: List[str]) -> Dict[str, List[str]]:
+    """The hypotheses of every ``NAME=FILE``.
+
+    Raises:
+        ValueError: another form, a name given twice, or another number of lines than the source has
+    """
+    systems: Dict[str, List[str]] = {}
+    for system in named:
+        name, equals, path = system.partition("=")
+        if not (name and equals and path):
+            raise ValueError(f"--system {system}: must be NAME=FILE")
+        if name in systems:
+            raise ValueError(f"--system {system}: the name {name} is given twice")
+        systems[name] = read_lines(path)
+        require_same_length(f"--system {path}", systems[name], f"--source {source_path}", sources)
+    return systems
+
+
+def run(args: argparse.Namespace) -> List[str]:
+    """Scores and draws; returns the lines of the table.
+
+    Raises:
+        ValueError: what is wrong with an option or a file
+    """
+    if not all(border.isdecimal() for border in args.borders.split(",")):
+        raise ValueError(f"--borders {args.borders}: must be numbers with commas between")
+    borders = [int(border) for border in args.borders.split(",")]
+    if borders != sorted(set(borders)) or borders[0] < 1:
+        raise ValueError(f"--borders {args.borders}: must rise, from 1 or more")
+    if args.resamples < 40:
+        raise ValueError(f"--resamples {args.resamples}: a 95 % interval needs at least 40")
+    sources, references = read_lines(args.source), read_lines(args.reference)
+    if not sources:
+        raise ValueError(f"--source {args.source} is empty")
+    require_same_length(f"--reference {args.reference}", references, f"--source {args.source}", sources)
+    systems = read_systems(args.system, args.source, sources)
+    buckets = cut(sources, borders)
+    scores = curves(systems, references, buckets, args.tokenize, args.resamples)
+    if args.plot is not None:
+        plot(scores, titles(borders), args.plot)
+    return table(scores, buckets, titles(borders))
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fairseq_bahdanau.cli.length_curve",
+        description="Prints sacrebleu's BLEU of several systems by the length of the source sentence, with 95 %% "
+        "intervals from the bootstrap, the same sentences drawn for every system. All files hold one sentence a line.",
+    )
+    parser.add_argument("--source", required=True, metavar="FILE", help="source text, whose words are counted")
+    parser.add_argument("--reference", required=True, metavar="FILE", help="its translation by people, untouched")
+    parser.add_argument("--system", required=True, action="append", metavar="NAME=FILE",
+                        help="a system's hypotheses, detokenised; may be given again")  # fmt: skip
+    parser.add_argument("--borders", default="10,20,30,40,50,60", metavar="N,N,...",
+                        help="the last length of every bucket but the last (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--tokenize", default="13a", choices=sorted(BLEU.TOKENIZERS), help="sacrebleu's tokenizer")
+    parser.add_argument("--resamples", type=int, default=1000, help="corpora drawn for an interval (default: 1000)")
+    parser.add_argument("--plot", metavar="FILE", help="draw the curves into this .png, .svg or .pdf")
+    return parser
+
+
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Reads the command line (``arguments``, or the program's own), scores, draws, prints."""
+    parser = get_parser()
+    args = parser.parse_args(arguments)
+    try:
+        lines = run(args)
+    except ValueError as error:
+        parser.error(str(error))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
