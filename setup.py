@@ -15,7 +15,8 @@ setup(
     install_requires=["torch>=1.13", "numpy>=1.21", "omegaconf>=2.0.6"],
     extras_require={
         "fairseq": ["fairseq==0.12.2; python_version<'3.11'", "ve-fairseq==0.12.3; python_version>='3.11'"],
-        "recipes": ["sacrebleu>=2.0", "sentencepiece>=0.1.96", "matplotlib>=3.5"],
+        # matplotlib sets labels in several fonts from 3.6 on, right-to-left and joined ones from 3.11 on.
+        "recipes": ["sacrebleu>=2.0", "sentencepiece>=0.1.96", "matplotlib>=3.6"],
         "test": ["pytest>=7"],
     },
 )

@@ -73,7 +73,7 @@ def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
     try:
         models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(path), overrides, task)
     except Exception as error:  # torch.load of a damaged file may raise anything
-        raise ValueError(f"--path {path}: {' '.join(str(error).split())[:300]}") from error
+        raise ValueError(f"--path {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     for file, model in zip(utils.split_paths(path), models):
         if not isinstance(model, BahdanauModel):
             kind = type(model).__name__

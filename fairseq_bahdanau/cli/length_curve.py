@@ -156,7 +156,7 @@ def get_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m fairseq_bahdanau.cli.length_curve",
-        description="Prints sacrebleu's BLEU of several systems by the length of the source sentence, with 95 %% "
+        description="Prints sacrebleu's BLEU of several systems by the length of the source sentence, with 95 % "
         "intervals from the bootstrap, the same sentences drawn for every system. All files hold one sentence a line.",
     )
     parser.add_argument("--source", required=True, metavar="FILE", help="source text, whose words are counted")
