@@ -4,7 +4,8 @@ Needs matplotlib 3.6; from 3.11 on it sets right-to-left and joined scripts itse
 """
 
 import unicodedata
-from typing import Iterable, List
+from functools import lru_cache
+from typing import FrozenSet, Iterable, List, Tuple
 
 from matplotlib import ft2font, rc_context
 from matplotlib.figure import Figure
@@ -42,9 +43,6 @@ def characters(labels: Iterable[str]) -> List[str]:
 def find_families(labels: Iterable[str]) -> List[str]:
     """Names of font families that together have every character of the labels, in the order in which to ask them.
 
-    Every installed font is looked at, those of sans-serif families in upright regular style first, and also one that
-    was installed after matplotlib made its list of fonts.
-
     Raises:
         CannotDrawError: a character that no installed font has, or right-to-left text and a matplotlib before 3.11
     """
@@ -55,22 +53,33 @@ def find_families(labels: Iterable[str]) -> List[str]:
                 raise CannotDrawError(
                     f"{describe(character)} is right-to-left text, which matplotlib sets from 3.11 on"
                 )
-    families = [FIRST_FAMILY]
-    missing = without_glyph(wanted, fontManager.findfont(FIRST_FAMILY))
-    if missing:
-        entries = FontManager().ttflist
-        for entry in sorted(entries, key=preference):
-            # Faces of a collection after its first, and matplotlib's font of boxes for every character, do not count.
-            if "LastResort" in entry.fname or get_font(entry.fname).family_name != entry.name:
-                continue
-            left = without_glyph(missing, entry.fname)
-            if len(left) < len(missing):
-                fontManager.addfont(entry.fname)
-                families.append(entry.name)
-                missing = left
+    families, missing = [FIRST_FAMILY], without_glyph(wanted, glyphs_of(fontManager.findfont(FIRST_FAMILY)))
+    for family, path, glyphs in installed_fonts() if missing else []:
+        left = without_glyph(missing, glyphs)
+        if len(left) < len(missing):
+            fontManager.addfont(path)
+            families.append(family)
+            missing = left
     if missing:
         raise CannotDrawError(f"no installed font has {describe(missing[0])}; install one, {advice(missing[0])}")
     return families
+
+
+@lru_cache(maxsize=None)
+def installed_fonts() -> List[Tuple[str, str, FrozenSet[int]]]:
+    """Family, file and characters of every font on this machine, also of one installed after matplotlib made its list;
+    upright regular sans-serif first."""
+    return [
+        (entry.name, entry.fname, glyphs_of(entry.fname))
+        for entry in sorted(FontManager().ttflist, key=preference)
+        # Faces of a collection after its first, and matplotlib's font of boxes for every character, do not count.
+        if "LastResort" not in entry.fname and get_font(entry.fname).family_name == entry.name
+    ]
+
+
+def glyphs_of(path: str) -> FrozenSet[int]:
+    """The characters of a font file."""
+    return frozenset(get_font(path).get_charmap())
 
 
 def preference(entry) -> tuple:
@@ -80,9 +89,8 @@ def preference(entry) -> tuple:
     return (entry.style != "normal", not regular, fancy, entry.name, entry.fname)
 
 
-def without_glyph(wanted: List[str], path: str) -> List[str]:
-    """Those of the wanted characters that a font file does not have."""
-    glyphs = get_font(path).get_charmap()
+def without_glyph(wanted: List[str], glyphs: FrozenSet[int]) -> List[str]:
+    """Those of the wanted characters that a font does not have."""
     return [character for character in wanted if ord(character) not in glyphs]
 
 

@@ -214,10 +214,9 @@ def test_other_scripts_find_an_installed_font(tmp_path):
 
 
 def test_a_missing_font_is_named(monkeypatch, tmp_path):
-    only = [
-        entry for entry in FontManager().ttflist if "/matplotlib/" in entry.fname
-    ]  # one has a box for any character
-    monkeypatch.setattr(pictures, "FontManager", lambda: SimpleNamespace(ttflist=only))
+    only = SimpleNamespace(ttflist=[entry for entry in FontManager().ttflist if "/matplotlib/" in entry.fname])
+    monkeypatch.setattr(pictures, "FontManager", lambda: only)  # one of them has a box for any character
+    monkeypatch.setattr(pictures, "installed_fonts", pictures.installed_fonts.__wrapped__)
     for label, wanted in (
         ("天", r"'天' \(U\+5929, CJK UNIFIED IDEOGRAPH-5929\); install one, on Debian the package fonts-noto-cjk"),
         ("ሀ", r"'ሀ' \(U\+1200, ETHIOPIC SYLLABLE HA\); install one, on Debian the package fonts-noto-core"),
