@@ -203,11 +203,11 @@ def run(args: argparse.Namespace) -> Optional[str]:
         np.random.seed(cfg.common.seed)
         utils.set_torch_seed(cfg.common.seed)
 
+    task, models = load(cfg)
     try:
         os.makedirs(args.output, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--output {args.output}: {error.strerror}") from error
-    task, models = load(cfg)
     encode_line, decode_line = line_coders(cfg, task)
     longest = [min(model.max_positions()[side] for model in models) for side in (0, 1)]
     sources = encode("the input", lines, encode_line, task.source_dictionary, longest[0])
