@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from fairseq.data import Dictionary
 from omegaconf import OmegaConf
 
 import fairseq_bahdanau
+from fairseq_bahdanau.cli import align
 from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
 
 torch.set_num_threads(1)  # the models are tiny; threads that wait for each other only cost time
@@ -53,6 +55,8 @@ VARIANTS = [
 variants = pytest.mark.parametrize(
     "options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())) or "default"
 )
+# What cli.align is tried on: a model that has learnt the corpus below writes these backwards.
+SENTENCES = ["a1 a2 a3", "a4", "a5 a6 a0 a7 a1", "a2 a0"]
 TINY_TRAINING = (
     "--criterion label_smoothed_cross_entropy --optimizer adam --lr 0.005 --clip-norm 1 --max-tokens 300 "
     "--required-batch-size-multiple 1 --cpu --log-format simple"
@@ -168,3 +172,41 @@ def checkpoint(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train(data, folder, "--max-epoch", "120", "--validate-interval", "120", "--save-interval", "120")
     return folder / "checkpoint_last.pt"
+
+
+def lines(path: Path) -> list:
+    """The lines of a text file."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def write(path: Path, content: list) -> Path:
+    """Writes lines to a text file; returns its path."""
+    path.write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
+    return path
+
+
+def weights(folder: Path) -> dict:
+    """What cli.align left in alignment.tsv: words of both sides and weights (target, source), by sentence and rank."""
+    found: dict = {}
+    head, *rows = [line.split("\t") for line in lines(folder / "alignment.tsv")]
+    assert head == ["sentence", "rank", "source_index", "target_index", "source", "target", "weight"]
+    for sentence, rank, i, j, source, target, weight in rows:
+        words, others, table = found.setdefault((int(sentence), int(rank)), ({}, {}, {}))
+        words[int(i)], others[int(j)], table[int(j), int(i)] = source, target, float(weight)
+    return {
+        key: (list(a.values()), list(b.values()), np.array([[w[j, i] for i in a] for j in b]))
+        for key, (a, b, w) in found.items()
+    }
+
+
+@pytest.fixture
+def run_align(data, checkpoint, tmp_path):
+    """A function that runs cli.align in this process on sentences and returns its folder."""
+
+    def run(sentences, *flags, path=checkpoint, folder=data, name="out"):
+        source = write(tmp_path / "sentences", sentences)
+        given = (folder, "--path", path, "--cpu", "--input", source, "--output", tmp_path / name, *flags)
+        align.main([*map(str, given)])
+        return tmp_path / name
+
+    return run

@@ -6,50 +6,23 @@
 import argparse
 import ast
 import os
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 from fairseq import checkpoint_utils, options, tasks, utils
-from fairseq.data import Dictionary, LanguagePairDataset, data_utils
+from fairseq.data import data_utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import FairseqModel
 from fairseq.tasks.translation import TranslationTask
-from fairseq.tokenizer import tokenize_line
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from torch import Tensor
 
-from fairseq_bahdanau.alignments import EOS, align, merge_subwords, subword_marker
+from fairseq_bahdanau.alignments import align, merge_subwords, subword_marker
 from fairseq_bahdanau.cli.alignment_files import Hypothesis, write_all
 from fairseq_bahdanau.cli.files import read_lines, require_same_length
+from fairseq_bahdanau.cli.sentences import Sentence, encode, line_coders, make_batches
 from fairseq_bahdanau.fixed_context import FixedContextDecoder
 from fairseq_bahdanau.model import BahdanauModel
-
-
-class Sentence(NamedTuple):
-    """A sentence as its pieces, which end in ``</s>``, and as the dictionary's numbers ``(len(pieces),)``."""
-
-    pieces: List[str]
-    tokens: Tensor
-
-
-def encode(path: str, lines: List[str], encode_line: Callable, dictionary: Dictionary, longest: int) -> List[Sentence]:
-    """The lines of a file as sentences.
-
-    Raises:
-        ValueError: a line of more than ``longest`` tokens, or with the word ``<pad>``; names the file and the line
-    """
-    sentences = []
-    for number, line in enumerate(lines, start=1):
-        line = encode_line(line.strip())
-        tokens = dictionary.encode_line(line, add_if_not_exist=False).long()
-        if len(tokens) > longest:
-            raise ValueError(f"{path}, line {number}: {len(tokens)} tokens, but the model takes at most {longest}")
-        if tokens.eq(dictionary.pad()).any():
-            raise ValueError(f"{path}, line {number}: {dictionary[dictionary.pad()]} is padding, and no word")
-        sentences.append(Sentence([*tokenize_line(line), EOS], tokens))
-    return sentences
 
 
 def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
@@ -90,27 +63,6 @@ def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
     return task, models
 
 
-def make_batches(cfg: DictConfig, task: TranslationTask, sources: List[Sentence], targets: Optional[List[Sentence]]):
-    """The sentences in batches of fairseq's, on the device, padded on the side that ``--left-pad-source`` says."""
-    dataset = LanguagePairDataset(
-        [sentence.tokens for sentence in sources],
-        [len(sentence.tokens) for sentence in sources],
-        task.source_dictionary,
-        None if targets is None else [sentence.tokens for sentence in targets],
-        None if targets is None else [len(sentence.tokens) for sentence in targets],
-        task.target_dictionary,
-        left_pad_source=cfg.task.left_pad_source,
-        shuffle=False,
-        pad_to_multiple=cfg.task.required_seq_len_multiple,
-    )
-    batch_size = cfg.dataset.batch_size
-    if batch_size is None and cfg.dataset.max_tokens is None:
-        batch_size = 1  # as fairseq-interactive
-    iterator = task.get_batch_iterator(dataset, max_tokens=cfg.dataset.max_tokens, max_sentences=batch_size)
-    for batch in iterator.next_epoch_itr(shuffle=False):
-        yield utils.move_to_cuda(batch) if torch.cuda.is_available() and not cfg.common.cpu else batch
-
-
 def translate(
     cfg: DictConfig,
     task: TranslationTask,
@@ -140,32 +92,6 @@ def translate(
                 alignment = align(sources[number].pieces, pieces, attention, src_tokens, task.source_dictionary.pad())
                 found[number].append(Hypothesis(number, rank, decode_line(" ".join(pieces[:-1])), alignment))
     return [hypothesis for number in sorted(found) for hypothesis in found[number]]
-
-
-def line_coders(cfg: DictConfig, task: TranslationTask) -> Tuple[Callable, Callable]:
-    """From a line of input to pieces, and back, as fairseq-interactive does it: ``--tokenizer``, ``--bpe``,
-    ``--post-process``.
-
-    Raises:
-        ValueError: no such model of pieces
-    """
-    try:
-        steps = [step for step in (task.build_tokenizer(cfg.tokenizer), task.build_bpe(cfg.bpe)) if step is not None]
-    except (OSError, OmegaConfBaseException) as error:
-        raise ValueError(f"--tokenizer or --bpe: {str(error).splitlines()[0]}") from error
-
-    def encode_line(line: str) -> str:
-        for step in steps:
-            line = step.encode(line)
-        return line
-
-    def decode_line(line: str) -> str:
-        line = data_utils.post_process(line, cfg.common_eval.post_process)
-        for step in reversed(steps):
-            line = step.decode(line)
-        return line
-
-    return encode_line, decode_line
 
 
 def merge(task: TranslationTask, hypotheses: List[Hypothesis]) -> List[Hypothesis]:
@@ -218,7 +144,7 @@ def run(args: argparse.Namespace) -> Optional[str]:
     if args.merge_subwords:
         hypotheses = merge(task, hypotheses)
     missing = write_all(args.output, hypotheses, args.format)
-    print(f"align: {len(hypotheses)} hypotheses of {len(lines)} sentences: {os.path.join(args.output, 'index.html')}")
+    print(f"align: {len(hypotheses)} hypotheses of {len(lines)} sentences are in {args.output}")
     return missing
 
 
@@ -230,7 +156,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.description = " ".join(__doc__.split("\n\n")[0].split())
     group = parser.add_argument_group("Alignments")
     group.add_argument("--output", required=True, metavar="DIR", help="where all files go; is made")
-    group.add_argument("--format", default="png", choices=("png", "svg"), help="of the picture of every sentence")
+    group.add_argument("--format", default="png", choices=("png", "svg", "none"),
+                       help="of the picture of every sentence; none: no pictures and no page")  # fmt: skip
     group.add_argument("--merge-subwords", action="store_true",
                        help="align words, not pieces (▁ of sentencepiece, @@ of subword-nmt): weights are summed over "
                        "the pieces of a source word and averaged over those of a target word")  # fmt: skip

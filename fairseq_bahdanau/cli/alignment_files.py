@@ -29,7 +29,7 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     Args:
         folder: an existing one
         hypotheses: in the order of the input, those of one sentence together
-        file_format: of the pictures, ``png`` or ``svg``
+        file_format: of the pictures, ``png`` or ``svg``; ``none`` leaves out pictures and page
 
     Returns:
         one line that says why pictures are missing; None when there are all
@@ -41,6 +41,8 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     for one in hypotheses:
         rows += [f"{one.sentence}\t{one.rank}\t{row}" for row in soft_rows(one.alignment)]
     write_text(os.path.join(folder, "alignment.tsv"), rows)
+    if file_format == "none":
+        return None
     sections = [Section(one.name(), one.text, one.alignment) for one in hypotheses]
     write_text(os.path.join(folder, "index.html"), page("Alignments", sections))
 

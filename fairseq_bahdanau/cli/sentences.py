@@ -1,0 +1,86 @@
+"""From lines of text to fairseq's batches, as fairseq-interactive makes them."""
+
+from typing import Callable, List, NamedTuple, Optional, Tuple
+
+import torch
+from fairseq import utils
+from fairseq.data import Dictionary, LanguagePairDataset, data_utils
+from fairseq.tasks.translation import TranslationTask
+from fairseq.tokenizer import tokenize_line
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor
+
+from fairseq_bahdanau.alignments import EOS
+
+
+def line_coders(cfg: DictConfig, task: TranslationTask) -> Tuple[Callable, Callable]:
+    """From a line of input to pieces, and back, as fairseq-interactive does it: ``--tokenizer``, ``--bpe``,
+    ``--post-process``.
+
+    Raises:
+        ValueError: no such model of pieces
+    """
+    try:
+        steps = [step for step in (task.build_tokenizer(cfg.tokenizer), task.build_bpe(cfg.bpe)) if step is not None]
+    except (OSError, OmegaConfBaseException) as error:
+        raise ValueError(f"--tokenizer or --bpe: {str(error).splitlines()[0]}") from error
+
+    def encode_line(line: str) -> str:
+        for step in steps:
+            line = step.encode(line)
+        return line
+
+    def decode_line(line: str) -> str:
+        line = data_utils.post_process(line, cfg.common_eval.post_process)
+        for step in reversed(steps):
+            line = step.decode(line)
+        return line
+
+    return encode_line, decode_line
+
+
+class Sentence(NamedTuple):
+    """A sentence as its pieces, which end in ``</s>``, and as the dictionary's numbers ``(len(pieces),)``."""
+
+    pieces: List[str]
+    tokens: Tensor
+
+
+def encode(path: str, lines: List[str], encode_line: Callable, dictionary: Dictionary, longest: int) -> List[Sentence]:
+    """The lines of a file as sentences.
+
+    Raises:
+        ValueError: a line of more than ``longest`` tokens, or with the word ``<pad>``; names the file and the line
+    """
+    sentences = []
+    for number, line in enumerate(lines, start=1):
+        line = encode_line(line.strip())
+        tokens = dictionary.encode_line(line, add_if_not_exist=False).long()
+        if len(tokens) > longest:
+            raise ValueError(f"{path}, line {number}: {len(tokens)} tokens, but the model takes at most {longest}")
+        if tokens.eq(dictionary.pad()).any():
+            raise ValueError(f"{path}, line {number}: {dictionary[dictionary.pad()]} is padding, and no word")
+        sentences.append(Sentence([*tokenize_line(line), EOS], tokens))
+    return sentences
+
+
+def make_batches(cfg: DictConfig, task: TranslationTask, sources: List[Sentence], targets: Optional[List[Sentence]]):
+    """The sentences in batches of fairseq's, on the device, padded on the side that ``--left-pad-source`` says."""
+    dataset = LanguagePairDataset(
+        [sentence.tokens for sentence in sources],
+        [len(sentence.tokens) for sentence in sources],
+        task.source_dictionary,
+        None if targets is None else [sentence.tokens for sentence in targets],
+        None if targets is None else [len(sentence.tokens) for sentence in targets],
+        task.target_dictionary,
+        left_pad_source=cfg.task.left_pad_source,
+        shuffle=False,
+        pad_to_multiple=cfg.task.required_seq_len_multiple,
+    )
+    batch_size = cfg.dataset.batch_size
+    if batch_size is None and cfg.dataset.max_tokens is None:
+        batch_size = 1  # as fairseq-interactive
+    iterator = task.get_batch_iterator(dataset, max_tokens=cfg.dataset.max_tokens, max_sentences=batch_size)
+    for batch in iterator.next_epoch_itr(shuffle=False):
+        yield utils.move_to_cuda(batch) if torch.cuda.is_available() and not cfg.common.cpu else batch
