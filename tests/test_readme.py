@@ -8,7 +8,7 @@ from test_paper import count, preset
 
 from fairseq_bahdanau.model import BahdanauConfig
 
-READMES = ["README.md", "recipes/multi30k/README.md"]
+READMES = ["README.md", "recipes/multi30k/README.md", "recipes/quickstart/README.md"]
 
 
 @pytest.mark.parametrize("name", READMES)
