@@ -88,8 +88,12 @@ def test_what_governs_which_case():
     prepositions = {preposition.german: preposition.case for preposition in LEXICON["prepositions"]}
     assert prepositions == {"mit": "dat", "ohne": "acc", "für": "acc", "in": "dat", "hinter": "dat", "neben": "dat",
                             "unter": "dat", "von": "dat"}  # fmt: skip
-    datives = {row.german_particle + row.german_form("infinitive") for row in LEXICON["verbs"] if row.objects == "dat"}
-    assert datives == {"helfen", "danken", "zuhören"}
+    datives = {
+        row.german_particle + row.german_form("infinitive")
+        for row in LEXICON["verbs"]
+        if row.objects in ("dat", "dat that")
+    }
+    assert datives == {"helfen", "danken", "zuhören", "glauben"}
     with_sein = {
         row.german_particle + row.german_form("infinitive") for row in LEXICON["verbs"] if row.perfect == "sein"
     }

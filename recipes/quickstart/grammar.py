@@ -184,7 +184,7 @@ def clause(tree: Clause, relative: Optional[Tuple[Pair, str]] = None) -> Pair:
         if isinstance(tree.subject, NounPhrase) and not tree.subject.plural:
             form = "third"
     slots.update(verb_slots(tree, form))
-    cases = tree.verb.objects.split()
+    cases = [case for case in tree.verb.objects.split() if case in STRONG]
     if tree.indirect is not None:
         slots["indirect"] = noun_phrase(tree.indirect, cases[0])
     if tree.object is not None:

@@ -82,7 +82,11 @@ class Adjective(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A verb. ``objects`` is what it takes: nothing, cases such as ``dat acc``, ``that`` or ``predicate``."""
+    """A verb.
+
+    ``objects`` is what it takes: nothing, objects in cases such as ``dat acc``, a clause with ``that``, or a
+    ``predicate``; with ``acc that`` it takes either.
+    """
 
     english: str
     english_particle: str
@@ -173,7 +177,7 @@ ALLOWED = {
     "form": ("first", "third", "plural"),
     "like": ("der", "dieser", "ein"),
     "perfect": ("haben", "sein"),
-    "objects": ("", "acc", "dat", "dat acc", "that", "predicate"),
+    "objects": ("", "acc", "dat", "dat acc", "that", "acc that", "dat that", "predicate"),
     "case": ("dat", "acc"),
     "sort": ("quality", "colour"),
     "slot": ("company", "place", "owner"),

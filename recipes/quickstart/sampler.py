@@ -12,7 +12,7 @@ MODALS = [helper.infinitive for helper in LEXICON["helpers"] if helper.infinitiv
 QUESTION, PRONOUN, COORDINATED, OWNER, BARE_PLURAL, COUNTED = 0.12, 0.25, 0.08, 0.07, 0.07, 0.10
 PLURAL, ADJECTIVE, SECOND_ADJECTIVE = 0.25, 0.35, 0.25
 PERFECT_TENSE, MODAL_TENSE = 0.3, 0.2
-OFTEN, COMPANY, PLACE, TIME, FRONTED = 0.12, 0.10, 0.22, 0.25, 0.35
+OFTEN, COMPANY, PLACE, TIME, FRONTED = 0.15, 0.10, 0.22, 0.25, 0.35
 ANOTHER_MAIN_CLAUSE, RELATIVE_CLAUSE, CLAUSE_BEFORE, COMPLEMENT = 0.3, 0.3, 0.3, 0.5
 
 Row = TypeVar("Row")
@@ -63,14 +63,15 @@ class Sampler:
             relative = 1 + self.below(min(rest, 2))
             rest -= relative
         verbs = [verb for verb in LEXICON["verbs"] if not kind or kind in verb.subjects.split()]
-        that = [verb for verb in verbs if verb.objects == "that"]
+        that = [verb for verb in verbs if "that" in verb.objects.split()]
         complement = bool(rest and that) and self.chance(COMPLEMENT)
-        verb = self.pick(that if complement else [verb for verb in verbs if verb not in that])
+        verb = self.pick(that if complement else [verb for verb in verbs if verb.objects != "that"])
         subject = None
         if not kind:
             kind = self.pick(verb.subjects.split())
             subject = self.subject(kind, relative)
-        tree = self.with_adverbials(self.with_objects(Clause(order, verb, subject, self.tense()), kind))
+        tree = Clause(order, verb, subject, self.tense())
+        tree = self.with_adverbials(tree if complement else self.with_complements(tree, kind))
         if rest:
             conjunction = THAT if complement else self.pick(LEXICON["conjunctions"])
             tree = tree._replace(after=Subordinate(conjunction, self.clause(rest, "subordinate")))
@@ -90,7 +91,7 @@ class Sampler:
             return PERFECT
         return self.pick(MODALS) if self.chance(MODAL_TENSE) else PRESENT
 
-    def with_objects(self, tree: Clause, kind: str) -> Clause:
+    def with_complements(self, tree: Clause, kind: str) -> Clause:
         """The clause with what its verb takes; ``kind`` is that of its subject."""
         verb = tree.verb
         if verb.objects == "predicate":
@@ -104,15 +105,15 @@ class Sampler:
 
     def with_adverbials(self, tree: Clause) -> Clause:
         """The clause with adverbs and prepositional phrases, each of them there or not."""
-        if self.chance(OFTEN):
-            tree = tree._replace(often=self.pick(LEXICON["adverbs"]))
-        if tree.verb.objects in ("", "acc", "dat"):
+        if tree.predicate is None and tree.indirect is None:
             if self.chance(COMPANY):
                 tree = tree._replace(company=self.prepositional_phrase("company"))
             if self.chance(PLACE):
                 tree = tree._replace(place=self.prepositional_phrase("place"))
         if self.chance(TIME):
-            tree = tree._replace(time=self.pick(LEXICON["times"]))
+            return tree._replace(time=self.pick(LEXICON["times"]))
+        if self.chance(OFTEN):  # not with a time: nothing happens "never every day"
+            return tree._replace(often=self.pick(LEXICON["adverbs"]))
         return tree
 
     def fitting(self, section: str, kind: str) -> List:
