@@ -65,10 +65,8 @@ class Determiner(NamedTuple):
         """Its German ending; empty where "ein" has none."""
         if self.like == "ein" and (case, gender) in BARE:
             return ""
-        if self.like == "der" and gender in "fp" and case != "dat":
-            return "ie"
-        if self.like == "der" and gender == "n" and case != "dat":
-            return "as"
+        if self.like == "der" and case != "dat" and gender != "m":
+            return "as" if gender == "n" else "ie"
         return STRONG[case][gender]
 
 
@@ -211,11 +209,21 @@ def parse_row(section: str, line: str, place: str) -> NamedTuple:
     return row
 
 
+def check_kinds(rows: Dict[str, List[NamedTuple]], path: Path) -> None:
+    """Stops when a verb or a preposition goes with a kind that no noun or no adjective has."""
+    for section in ("nouns", "adjectives"):
+        known = {kind for row in rows[section] for kind in row.kinds.split()}
+        needed = [(row.english, f"{row.subjects} {row.object_kinds}") for row in rows["verbs"]]
+        for english, kinds in needed + [(row.english, row.kinds) for row in rows["prepositions"]]:
+            for kind in set(kinds.split()) - known:
+                sys.exit(f"{path}: {english!r} goes with the kind {kind}, but [{section}] has none of it")
+
+
 def read_lexicon(path: Path = LEXICON) -> Dict[str, List[NamedTuple]]:
     """The rows of every section, in the order of the file.
 
     Raises:
-        SystemExit: a line that is not understood, named with its number, or a section that is missing or empty
+        SystemExit: a line that is not understood, named with its number, or what is missing
     """
     rows: Dict[str, List[NamedTuple]] = {section: [] for section in SECTIONS}
     section = ""
@@ -235,4 +243,5 @@ def read_lexicon(path: Path = LEXICON) -> Dict[str, List[NamedTuple]]:
     for section, found in rows.items():
         if not found:
             sys.exit(f"{path}: no rows of [{section}]")
+    check_kinds(rows, path)
     return rows
