@@ -11,7 +11,7 @@ import measure
 from matplotlib.figure import Figure
 from systems import build, make_dictionary
 
-MEMORY_LENGTHS, MEMORY_BATCH, MEMORY_SYSTEMS = (25, 50, 100, 200), 32, ("ours", "reference", "lstm")
+MEMORY_LENGTHS, MEMORY_BATCH, MEMORY_SYSTEMS = (25, 50, 100, 200), 32, ("ours", "reference")
 TIME_LENGTHS, TIME_BATCH, TIME_SYSTEMS = (10, 25, 50, 100, 200, 400), 16, ("ours", "lstm")
 WORDS = 9800
 
