@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import measure
 from matplotlib.figure import Figure
@@ -28,10 +28,14 @@ def peak_of_an_update(system: str, size: str, length: int) -> int:
     return measure.peak_bytes() - before
 
 
+def heading(title: str, columns: Tuple[int, ...]) -> None:
+    """Prints the head of a Markdown table whose columns are lengths."""
+    print(f"\n{title}\n\n| | " + " | ".join(map(str, columns)) + " |\n|---|" + "---|" * len(columns))
+
+
 def memory(size: str = "paper") -> Dict[str, Dict[str, List[float]]]:
     """GB of an update by source and target length, of every system; each point in a process of its own."""
-    print(f"\nPeak above the model, {size}, batch {MEMORY_BATCH}, source and target of this length: GB\n")
-    print("| | " + " | ".join(map(str, MEMORY_LENGTHS)) + " |\n|---|" + "---|" * len(MEMORY_LENGTHS))
+    heading(f"Peak above the model, {size}, batch {MEMORY_BATCH}, source and target of this length: GB", MEMORY_LENGTHS)
     results: Dict[str, List[float]] = {}
     for system in MEMORY_SYSTEMS:
         results[system] = []
@@ -60,8 +64,7 @@ def lengths(rounds: int, size: str = "small") -> Dict[str, Dict[str, List[float]
             for system, times in measure.interleaved(works, rounds).items():
                 results[name].setdefault(system, []).append(statistics.median(times) / TIME_BATCH)
     for name, systems in results.items():
-        print(f"\nMilliseconds per sentence by length, {size}, {name}, batch {TIME_BATCH}\n")
-        print("| | " + " | ".join(map(str, TIME_LENGTHS)) + " |\n|---|" + "---|" * len(TIME_LENGTHS))
+        heading(f"Milliseconds per sentence by length, {size}, {name}, batch {TIME_BATCH}", TIME_LENGTHS)
         for system, values in systems.items():
             print(f"| {system} | " + " | ".join(f"{1000 * value:.1f}" for value in values) + " |", flush=True)
     return {"lengths": list(TIME_LENGTHS), **results}

@@ -9,11 +9,9 @@ from typing import Tuple
 import torch
 from torch import Tensor, nn
 
-from .cells import LSTMCell, RNNCell
 from .decoder import BahdanauDecoder
 from .encoder_loop import EncoderLoop, OneWay
-from .model import BahdanauModel
-from .recurrence import GRUCell
+from .model import CELLS, ENCODER_RNNS, BahdanauModel
 
 
 class ExportableEncoder(nn.Module):
@@ -27,7 +25,7 @@ class ExportableEncoder(nn.Module):
         super().__init__()
         self.encoder, self.decoder = model.encoder, model.decoder
         rnn = model.encoder.rnn
-        cells = {nn.GRU: GRUCell, nn.LSTM: LSTMCell, nn.RNN: RNNCell}
+        cells = {ENCODER_RNNS[name]: CELLS[name] for name in CELLS}
         self.loop = rnn if isinstance(rnn, EncoderLoop) else EncoderLoop.like(rnn, cells[type(rnn)])
 
     def read(self, way: OneWay, read: Tensor, order: Tensor, padding_mask: Tensor) -> Tensor:

@@ -11,6 +11,11 @@ die() {
   exit 1
 }
 
+# usage: prints the comment at the head of the running script, which is its help.
+usage() {
+  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+}
+
 # value FLAG REST...: prints the flag's value, or stops when there is none.
 value() {
   [ $# -ge 2 ] || die "$1 needs a value"

@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --base) base=$(value "$@"); shift 2 ;;
     --work) work=$(value "$@"); shift 2 ;;
-    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit ;;
+    -h | --help) usage && exit ;;
     *) others+=("$1"); shift ;;
   esac
 done

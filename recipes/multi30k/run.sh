@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
     --sums) sums=$(value "$@"); shift 2 ;;
     --vocab-size) vocab_size=$(value "$@"); shift 2 ;;
     --work) work=$(value "$@"); shift 2 ;;
-    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit ;;
+    -h | --help) usage && exit ;;
     -*) die "unknown option $1, see --help" ;;
     *) model=$1; shift ;;
   esac
