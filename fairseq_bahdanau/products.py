@@ -1,7 +1,7 @@
 """Matrix products of the fused recurrences, by the library that is fastest.
 
 On a CPU PyTorch has two: MKL, which ``torch.mm`` calls, and oneDNN, which its LSTM calls. On the AMD processor that we
-measured, oneDNN is up to twice as fast (README, "Speed").
+measured, oneDNN is the faster by far (README, "Speed").
 """
 
 from typing import Optional, Tuple
