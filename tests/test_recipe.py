@@ -76,7 +76,7 @@ def test_to_the_score_and_again(place):
     wanted = sacrebleu.corpus_bleu(hypotheses, [references])
     assert scores["BLEU"]["score"] == pytest.approx(wanted.score, abs=0.01)
     assert "tok:13a" in scores["BLEU"]["signature"] and "case:mixed" in scores["BLEU"]["signature"]
-    assert set(scores) == {"sentences", "BLEU", "chrF2", "TER"} and f"BLEU = {wanted.score:.2f}" in printed
+    assert {"BLEU", "chrF2", "TER"} < set(scores) and f"BLEU = {wanted.score:.2f}" in printed
     assert not any("@@" in line or "▁" in line for line in hypotheses)
 
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.pt")}
@@ -159,8 +159,8 @@ def test_vocabulary_that_does_not_suit_the_text(place):
 def test_dropped_sentences_are_noticed(tmp_path):
     (tmp_path / "generated").write_text("D-0\t-0.1\tone\nD-2\t-0.1\tthree\n")
     (tmp_path / "reference").write_text("one\ntwo\nthree\n")
-    score = [sys.executable, ROOT / "recipes" / "score.py", "--generated", tmp_path / "generated", "--reference",
-             tmp_path / "reference", "--hypotheses", tmp_path / "h", "--scores", tmp_path / "s"]  # fmt: skip
+    score = [sys.executable, ROOT / "recipes" / "score.py", "--generated", tmp_path / "generated", "--source",
+             tmp_path / "reference", "--reference", tmp_path / "reference", "--hypotheses", tmp_path / "h", "--scores", tmp_path / "s"]  # fmt: skip
     finished = subprocess.run(score, capture_output=True, text=True)
     assert finished.returncode == 1 and "has no hypothesis of sentence 1" in finished.stderr
     (tmp_path / "generated").write_text("D-0\t-0.1\tone\nD-1\t-0.1\ttwo\n")

@@ -1,0 +1,36 @@
+"""Runs a command and writes down how long it took and how much memory it had at the most.
+
+``python measure.py --record FILE -- COMMAND ...`` appends a line of JSON to FILE when the command has ended well, so that
+a training which was interrupted and went on has a line for its last part only; its exit code is the command's.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+
+def main() -> None:
+    """Reads the command line, runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--record", required=True, metavar="FILE", help="a line of JSON is appended to it")
+    parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --, with its arguments")
+    args = parser.parse_args()
+    began = time.monotonic()
+    try:
+        code = subprocess.call(args.command)
+    except OSError as error:
+        sys.exit(f"measure.py: {args.command[0]}: {error.strerror}")
+    if code:
+        sys.exit(code if code > 0 else 128 - code)
+    # Of the largest process that has ended, and its own children; Linux counts in KiB.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    line = {"seconds": round(time.monotonic() - began, 1), "peak_memory_gb": round(peak * 1024 / 1e9, 3)}
+    with open(args.record, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()
