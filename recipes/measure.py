@@ -7,6 +7,7 @@ a training which was interrupted and went on has a line for its last part only; 
 import argparse
 import json
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("--record", required=True, metavar="FILE", help="a line of JSON is appended to it")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --, with its arguments")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it on behalf of what it starts in the background
     began = time.monotonic()
     try:
         code = subprocess.call(args.command)

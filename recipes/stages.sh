@@ -18,10 +18,15 @@ averaged=epoch                        # or update: the kind of checkpoint that i
 search=(--beam 5 --batch-size 64)     # of fairseq-generate
 pieces=sentencepiece                  # or words: what the text is cut into
 scoring=()                            # of score.py
+without=''                            # options that a recipe has not, and MODEL where it chooses its models itself
 
 # parse_options ARGUMENTS...: into the variables above. The help is the comment at the recipe's head.
 parse_options() {
+  local named
   while [ $# -gt 0 ]; do
+    named=$1
+    [[ $1 == -* ]] || named=MODEL
+    [[ " $without " != *" $named "* ]] || die "this recipe has no $named, see --help"
     case $1 in
       --src) src=$(value "$@"); shift 2 ;;
       --tgt) tgt=$(value "$@"); shift 2 ;;
