@@ -1,5 +1,5 @@
 # What the recipes share; a recipe sources this file.
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2154
 set -euo pipefail
 
 recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -69,4 +69,20 @@ detect_device() {
   else
     device=(--cpu)
   fi
+}
+
+# require_disk GB RAW NAME...: says how much room the folder $work needs, and stops when it has less. GB is for the published
+# archives; those NAMEs that lie in the folder RAW need twelve times their own size: extracted, cleaned, cut and binarized.
+require_disk() {
+  local needed=$1 folder=$2 free name bytes=0
+  shift 2
+  if [ -d "$folder" ]; then
+    for name in "$@"; do
+      [ ! -f "$folder/$name" ] || bytes=$((bytes + $(wc -c <"$folder/$name")))
+    done
+    needed=$((bytes * 12 / 1000000000 + 1))
+  fi
+  free=$(($(df -Pk "$work" | awk 'NR == 2 { print $4 }') / 1000000))
+  echo "needs about $needed GB in $work, where $free GB are free"
+  [ "$free" -ge "$needed" ] || die "too little room in $work: --work DIR names another folder"
 }

@@ -1,74 +1,135 @@
-"""Puts the files of a corpus into a folder, from the network or from another folder, checked by SHA-256 either way."""
+"""Puts the files of a corpus into a folder, from the network or from another folder, checked either way.
+
+What a file must be stands in a list: ``DIGEST  NAME`` as ``sha256sum`` and ``md5sum`` print it, and behind it the URL
+where it lies, unless --source says where all of them do. Where nobody has published a digest, ``size:BYTES`` or ``-``.
+An interrupted download goes on from where it was.
+"""
 
 import argparse
 import hashlib
 import os
-import shutil
 import sys
+import urllib.error
 import urllib.request
-from typing import BinaryIO, Dict
+from typing import Dict, NamedTuple, Optional
+
+BLOCK = 1 << 20
 
 
-def read_sums(path: str) -> Dict[str, str]:
-    """File names and their SHA-256 from a file in ``sha256sum``'s format."""
+class Entry(NamedTuple):
+    """What a file must be, and where it lies, if the list says that."""
+
+    expected: str
+    url: Optional[str]
+
+
+def read_list(path: str) -> Dict[str, Entry]:
+    """The list, by file name.
+
+    Raises:
+        SystemExit: a line of another form
+    """
+    found = {}
     with open(path, encoding="utf-8") as file:
-        return {name.lstrip("*"): digest for digest, name in (line.split() for line in file if line.strip())}
+        for number, line in enumerate(file, start=1):
+            fields = line.split()
+            if not fields or fields[0].startswith("#"):
+                continue
+            if len(fields) not in (2, 3):
+                sys.exit(f"fetch.py: {path}:{number}: must be DIGEST NAME, or DIGEST NAME URL")
+            found[fields[1].lstrip("*")] = Entry(fields[0], fields[2] if len(fields) == 3 else None)
+    return found
 
 
-def sha256(path: str) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
+def describe(path: str, expected: str) -> str:
+    """The file's digest, or size, of the kind that is expected; SHA-256 where none is."""
+    if expected.startswith("size:"):
+        return f"size:{os.path.getsize(path)}"
+    digest = hashlib.new("md5" if len(expected) == 32 else "sha256")
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
 
 
-def fetch(name: str, expected: str, source: str, folder: str) -> None:
-    """Puts one file into ``folder``, unless it is there already; never leaves a partial or a wrong one there.
+def download(place: str, partial: str) -> None:
+    """Copies an address or a file, from where ``partial`` ends if the server can do that.
+
+    Raises:
+        OSError: not found, no connection, or fewer bytes than announced
+    """
+    begun = os.path.getsize(partial) if os.path.exists(partial) else 0
+    if "://" not in place:
+        place = f"file:{urllib.request.pathname2url(os.path.abspath(place))}"
+    request = urllib.request.Request(place)
+    if begun:
+        request.add_header("Range", f"bytes={begun}-")
+    with urllib.request.urlopen(request, timeout=60) as remote:
+        goes_on = begun and getattr(remote, "status", None) == 206  # a file has no status
+        announced = remote.headers.get("Content-Length")
+        with open(partial, "ab" if goes_on else "wb") as local:
+            before = local.tell()
+            while block := remote.read(BLOCK):
+                local.write(block)
+            received = local.tell() - before
+    if announced is not None and received != int(announced):
+        raise OSError(f"the connection ended after {received} of {announced} bytes: run it again to go on")
+
+
+def fetch(name: str, entry: Entry, source: Optional[str], folder: str) -> None:
+    """Puts one file into ``folder``, unless it is there already; a partial or a wrong one never has its name.
 
     Args:
         name: of the file
-        expected: its SHA-256
-        source: a folder, or the URL that the name is appended to
+        entry: what the list says of it
+        source: a folder, or the URL that the name is appended to; None: where the list says
         folder: where it goes
 
     Raises:
         SystemExit: not found or not the expected file, in one line
     """
     target = os.path.join(folder, name)
-    if os.path.exists(target) and sha256(target) == expected:
+    if os.path.exists(target) and entry.expected in ("-", describe(target, entry.expected)):
         return
+    place = entry.url if source is None else f"{source.rstrip('/')}/{name}"
     partial = target + ".part"
-    place = f"{source.rstrip('/')}/{name}"
     try:
-        opened: BinaryIO = urllib.request.urlopen(place, timeout=60) if "://" in source else open(place, "rb")
-        with opened as remote, open(partial, "wb") as local:
-            shutil.copyfileobj(remote, local)
+        download(place, partial)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # "range not satisfiable": all of it was there before
+            sys.exit(f"fetch.py: {place}: {error}")
     except OSError as error:
-        sys.exit(f"fetch.py: {place}: {error}")
-    found = sha256(partial)
-    if found != expected:
+        sys.exit(f"fetch.py: {place}: {getattr(error, 'reason', error)}")
+    found = describe(partial, entry.expected)
+    if entry.expected == "-":
+        print(f"fetch.py: {name}: nothing is published to check it by; its SHA-256 is {found}")
+    elif found != entry.expected:
         os.remove(partial)
-        sys.exit(f"fetch.py: {place} is damaged or another version: its SHA-256 is {found}, expected {expected}")
+        kind = "size" if ":" in found else "MD5" if len(found) == 32 else "SHA-256"
+        sys.exit(
+            f"fetch.py: {place} is damaged or another version: its {kind} is {found.replace('size:', '')}, "
+            f"expected {entry.expected.replace('size:', '')}"
+        )
     os.replace(partial, target)
 
 
 def main() -> None:
     """Reads the command line and fetches."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sums", required=True, metavar="FILE", help="SHA-256 of every file, as sha256sum prints them")
-    parser.add_argument("--source", required=True, help="URL or folder that holds the files")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sums", required=True, metavar="FILE", help="the list: DIGEST NAME [URL], a line a file")
+    parser.add_argument("--source", metavar="PLACE", help="folder or URL that holds the files (default: as listed)")
     parser.add_argument("--dest", required=True, metavar="DIR", help="folder to put them into")
     parser.add_argument("names", nargs="+", metavar="NAME", help="the files")
     args = parser.parse_args()
-    sums = read_sums(args.sums)
+    entries = read_list(args.sums)
     for name in args.names:
-        if name not in sums:
-            sys.exit(f"fetch.py: {args.sums} has no SHA-256 of {name}; it knows {' '.join(sorted(sums))}")
+        if name not in entries:
+            sys.exit(f"fetch.py: {args.sums} has no SHA-256 of {name}; it knows {' '.join(sorted(entries))}")
+        if args.source is None and entries[name].url is None:
+            sys.exit(f"fetch.py: {args.sums} has no address of {name}: give --source")
     os.makedirs(args.dest, exist_ok=True)
     for name in args.names:
-        fetch(name, sums[name], args.source, args.dest)
+        fetch(name, entries[name], args.source, args.dest)
 
 
 if __name__ == "__main__":

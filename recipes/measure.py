@@ -1,7 +1,7 @@
 """Runs a command and writes down how long it took and how much memory it had at the most.
 
-``python measure.py --record FILE -- COMMAND ...`` appends a line of JSON to FILE when the command has ended well, so that
-a training which was interrupted and went on has a line for its last part only; its exit code is the command's.
+``python measure.py --record FILE -- COMMAND ...`` appends a line of JSON to FILE when the command has ended well, so
+that a training which was interrupted and went on has a line for its last part only; its exit code is the command's.
 """
 
 import argparse

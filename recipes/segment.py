@@ -1,65 +1,97 @@
-"""Trains a sentencepiece model and segments text with it.
-
-Lines are cut at ``\\n`` alone and a carriage return counts as a space, so that no line is ever split or lost.
-"""
+"""Trains a sentencepiece model and segments text with it."""
 
 import argparse
+import functools
 import os
-from typing import Iterator
+from typing import List, Optional, Tuple
 
 import sentencepiece
+from lines import cores, in_parallel, pairs, writing
 
 
-def lines(path: str) -> Iterator[str]:
-    """The lines of a UTF-8 file."""
-    with open(path, encoding="utf-8", newline="\n") as file:
-        for line in file:
-            yield line.rstrip("\n").replace("\r", " ")
+def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
+    """Trains a byte-pair encoding on files together; ``prefix.model`` appears when it is finished.
 
-
-def train(inputs: list, prefix: str, vocab_size: int) -> None:
-    """Trains a byte-pair encoding on the files ``inputs`` together; ``prefix.model`` appears when it is finished."""
+    Args:
+        inputs: the files
+        prefix: of the two files that are written
+        vocab_size: number of pieces
+        sample: how many lines are drawn at random to train on, so that memory is bounded; 0: all
+    """
     partial = f"{prefix}.part"
+    sampling = {"input_sentence_size": sample, "shuffle_input_sentence": True} if sample else {}
     sentencepiece.SentencePieceTrainer.train(
         input=inputs,
         model_prefix=partial,
         vocab_size=vocab_size,
         model_type="bpe",
         character_coverage=1.0,
-        num_threads=1,
+        num_threads=1,  # more give other pieces
         minloglevel=2,
+        **sampling,
     )
     os.replace(f"{partial}.vocab", f"{prefix}.vocab")
     os.replace(f"{partial}.model", f"{prefix}.model")
 
 
-def encode(model: str, source: str, target: str) -> None:
-    """Writes the lines of ``source`` as pieces to ``target``."""
-    processor = sentencepiece.SentencePieceProcessor(model_file=model)
-    with open(f"{target}.part", "w", encoding="utf-8", newline="\n") as file:
-        for line in lines(source):
-            file.write(" ".join(processor.encode(line, out_type=str)) + "\n")
-    os.replace(f"{target}.part", target)
+@functools.lru_cache(maxsize=1)
+def processor(model: str) -> sentencepiece.SentencePieceProcessor:
+    """The model, loaded once by every process."""
+    return sentencepiece.SentencePieceProcessor(model_file=model)
+
+
+def fits(sides: Tuple[str, ...], longest: Optional[int], ratio: Optional[float]) -> bool:
+    """Whether a pair is one to train on: neither side empty, longer than ``longest`` pieces, or more than ``ratio``
+    times as long as the other; without both limits, all are. As Moses' ``clean-corpus-n.perl``."""
+    if longest is None or ratio is None:
+        return True
+    counts = [side.count(" ") + 1 if side else 0 for side in sides]
+    return 0 < min(counts) and max(counts) <= longest and max(counts) <= ratio * min(counts)
+
+
+def encode_chunk(
+    model: str, longest: Optional[int], ratio: Optional[float], rows: List[Tuple[str, ...]]
+) -> List[Tuple[str, ...]]:
+    """Rows of lines as rows of pieces, those that do not fit left out."""
+    encoded = [tuple(" ".join(processor(model).encode(line, out_type=str)) for line in row) for row in rows]
+    return [row for row in encoded if fits(row, longest, ratio)]
+
+
+def encode(
+    model: str, sources: List[str], targets: List[str], longest: Optional[int], ratio: Optional[float], workers: int
+) -> None:
+    """Writes the lines of the files ``sources``, which belong together, as pieces to the files ``targets``."""
+    with writing(*targets) as files:
+        function = functools.partial(encode_chunk, model, longest, ratio)
+        for row in in_parallel(function, pairs(*sources), workers):
+            for file, line in zip(files, row):
+                file.write(line + "\n")
 
 
 def main() -> None:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     trainer = commands.add_parser("train", help="train a model")
     trainer.add_argument("--input", nargs="+", required=True, metavar="FILE")
     trainer.add_argument("--prefix", required=True, help="PREFIX.model and PREFIX.vocab are written")
     trainer.add_argument("--vocab-size", type=int, required=True)
-    encoder = commands.add_parser("encode", help="segment a file")
+    trainer.add_argument("--sample", type=int, default=0, metavar="N", help="train on N random lines (default: all)")
+    encoder = commands.add_parser("encode", help="segment files that belong together line by line")
     encoder.add_argument("--model", required=True, metavar="FILE")
-    encoder.add_argument("source", metavar="TEXT")
-    encoder.add_argument("target", metavar="PIECES")
+    encoder.add_argument("--input", nargs="+", required=True, metavar="TEXT")
+    encoder.add_argument("--output", nargs="+", required=True, metavar="PIECES")
+    encoder.add_argument("--max-pieces", type=int, metavar="N", help="leave out pairs with a side that is longer, ...")
+    encoder.add_argument("--max-ratio", type=float, metavar="X", help="... or more than X times as long as the other")
+    encoder.add_argument("--workers", type=int, default=cores(), metavar="N", help="processes (default: all cores)")
     args = parser.parse_args()
     if args.command == "encode":
-        encode(args.model, args.source, args.target)
+        if len(args.input) != len(args.output) or (args.max_pieces is None) != (args.max_ratio is None):
+            parser.error("--input needs as many files as --output, and --max-pieces goes with --max-ratio")
+        encode(args.model, args.input, args.output, args.max_pieces, args.max_ratio, args.workers)
         return
     try:
-        train(args.input, args.prefix, args.vocab_size)
+        train(args.input, args.prefix, args.vocab_size, args.sample)
     except RuntimeError as error:
         parser.error(f"--vocab-size {args.vocab_size} does not suit {' '.join(args.input)}: {error}")
 

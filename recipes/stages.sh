@@ -11,14 +11,19 @@
 
 model='' src='' tgt='' first=1 last='' work=$here/work seed=1 processes=1 nodes=1 master=''
 raw='' sums='' vocab_size='' text='' train_set=train valid_set=valid test_set=test
+text_stage=1                          # the stage that makes $text
+sample=()                             # of segment.py train, for a large corpus: --sample N
+clean=()                              # of segment.py encode, for the training text: --max-pieces N --max-ratio X
 preprocess=(--joined-dictionary)      # of fairseq-preprocess
-data=''                               # of fairseq-train; default $pair/bin
 checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
 averaged=epoch                        # or update: the kind of checkpoint that is averaged
 search=(--beam 5 --batch-size 64)     # of fairseq-generate
 pieces=sentencepiece                  # or words: what the text is cut into
 scoring=()                            # of score.py
-without=''                            # options that a recipe has not, and MODEL where it chooses its models itself
+accepts=''                            # what a recipe takes beside --src --tgt --stage --stop-stage --seed --work
+pairs=''                              # any: a corpus of another size than the published one will do
+shards=1                              # folders that the training data is spread over, an epoch each
+reference_set=''                      # the untouched test set, where $test_set is not it
 
 # parse_options ARGUMENTS...: into the variables above. The help is the comment at the recipe's head.
 parse_options() {
@@ -26,7 +31,8 @@ parse_options() {
   while [ $# -gt 0 ]; do
     named=$1
     [[ $1 == -* ]] || named=MODEL
-    [[ " $without " != *" $named "* ]] || die "this recipe has no $named, see --help"
+    [[ " --src --tgt --stage --stop-stage --seed --work -h --help $accepts " == *" $named "* ]] ||
+      die "this recipe has no $named, see --help"
     case $1 in
       --src) src=$(value "$@"); shift 2 ;;
       --tgt) tgt=$(value "$@"); shift 2 ;;
@@ -40,11 +46,12 @@ parse_options() {
       --processes) processes=$(value "$@"); shift 2 ;;
       --nodes) nodes=$(value "$@"); shift 2 ;;
       --master) master=$(value "$@"); shift 2 ;;
+      --pairs) pairs=$(value "$@"); shift 2 ;;
       -h | --help) usage; exit ;;
-      -*) die "unknown option $1, see --help" ;;
       *) model=$1; shift ;;
     esac
   done
+  [ -z "$pairs" ] || [ "$pairs" = any ] || die "--pairs must be any, not '$pairs'"
   [ "$src" != "$tgt" ] || die "--src and --tgt are both $src"
   number --seed "$seed" && number --processes "$processes" && number --nodes "$nodes"
   [ "$nodes" = 1 ] || [ -n "$master" ] || die "--nodes $nodes needs --master HOST:PORT, the same on every machine"
@@ -73,7 +80,10 @@ open_work() {
   mkdir -p "$work"
   work=$(cd "$work" && pwd)
   pair=$work/$src-$tgt
-  data=${data:-$pair/bin}
+  data=$pair/bin
+  [ "$shards" = 1 ] || data=$(seq -s : -f "$pair/bin%.0f" 0 $((shards - 1)))
+  test_data=${data%%:*}
+  cores=$(getconf _NPROCESSORS_ONLN)
   mkdir -p "$pair"
   detect_device
 }
@@ -90,28 +100,47 @@ open_model() {
 # segment: one joint byte-pair encoding of both languages by sentencepiece, from the training text alone.
 segment() {
   done_before "$pair/segmented" && return
-  need "$text/$train_set.$src" 1
+  need "$text/$train_set.$src" "$text_stage"
   python "$recipes/segment.py" train --input "$text/$train_set.$src" "$text/$train_set.$tgt" \
-    --prefix "$pair/spm" --vocab-size "$vocab_size"
-  local split lang
+    --prefix "$pair/spm" --vocab-size "$vocab_size" "${sample[@]}"
+  local split limits=("${clean[@]}")
   for split in "$train_set" "$valid_set" "$test_set"; do
-    for lang in "$src" "$tgt"; do
-      python "$recipes/segment.py" encode --model "$pair/spm.model" "$text/$split.$lang" "$pair/$split.$lang"
-    done
+    python "$recipes/segment.py" encode --model "$pair/spm.model" "${limits[@]}" \
+      --input "$text/$split.$src" "$text/$split.$tgt" --output "$pair/$split.$src" "$pair/$split.$tgt"
+    limits=()
   done
   mark_done "$pair/segmented"
 }
 
-# binarize [FOLDER]: dictionaries and fairseq's binary files from the pieces in $pair, or from the words in FOLDER.
+# binarize [FOLDER]: dictionaries and fairseq's binary files from the pieces in $pair, or from the words in FOLDER. With
+# $shards, the training text is dealt out to as many folders, bin0 and so on, each with the same dictionaries.
 binarize() {
-  local folder=${1:-$pair}
+  local folder=${1:-$pair} shard lang
   done_before "$pair/binarized" && return
-  need "$folder/$train_set.$src" 2
-  rm -rf "${pair:?}/bin"
-  fairseq-preprocess --source-lang "$src" --target-lang "$tgt" "${preprocess[@]}" --trainpref "$folder/$train_set" \
-    --validpref "$folder/$valid_set" --testpref "$folder/$test_set" --destdir "$pair/bin" >"$pair/binarize.log" 2>&1 ||
-    die "fairseq-preprocess failed, see $pair/binarize.log"
+  need "$folder/$train_set.$src" "$text_stage"
+  rm -rf "${pair:?}"/bin*
+  local options=("${preprocess[@]}" --workers "$cores") others=(--validpref "$folder/$valid_set" --testpref "$folder/$test_set")
+  if [ "$shards" = 1 ]; then
+    fairseq_preprocess "${options[@]}" "${others[@]}" --trainpref "$folder/$train_set" --destdir "$pair/bin"
+  else
+    fairseq_preprocess "${options[@]}" --dict-only --trainpref "$folder/$train_set" --destdir "$pair/bin"
+    options=(--srcdict "$pair/bin/dict.$src.txt" --tgtdict "$pair/bin/dict.$tgt.txt" --workers "$cores")
+    for ((shard = 0; shard < shards; shard++)); do
+      for lang in "$src" "$tgt"; do
+        awk -v shard="$shard" -v shards="$shards" 'NR % shards == shard' "$folder/$train_set.$lang" >"$pair/shard.$lang"
+      done
+      fairseq_preprocess "${options[@]}" "${others[@]}" --trainpref "$pair/shard" --destdir "$pair/bin$shard"
+      others=() # with the first alone: fairseq looks for them nowhere else
+    done
+    rm "$pair/shard.$src" "$pair/shard.$tgt"
+  fi
   mark_done "$pair/binarized"
+}
+
+# fairseq_preprocess OPTIONS...: for this pair of languages; what it says goes to a file.
+fairseq_preprocess() {
+  fairseq-preprocess --source-lang "$src" --target-lang "$tgt" "$@" >>"$pair/binarize.log" 2>&1 ||
+    die "fairseq-preprocess failed, see $pair/binarize.log"
 }
 
 # spread_updates: divides --update-freq among all processes, so that a batch stays what the flags file says.
@@ -162,7 +191,7 @@ translate() {
   python -m fairseq_bahdanau.cli.average --inputs "$run/checkpoints" --output "$run/averaged.pt" \
     "--num-$averaged-checkpoints" "${#kept[@]}"
   python "$recipes/measure.py" --record "$run/translating.jsonl" -- \
-    fairseq-generate "$pair/bin" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
+    fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
     --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 "${search[@]}" "${bpe[@]}" \
     --results-path "$run" >"$run/generate.log" 2>&1 || die "fairseq-generate failed, see $run/generate.log"
   echo "${search[*]}" >"$run/search.args"
@@ -172,7 +201,8 @@ translate() {
 # score: the hypotheses as plain text, and sacrebleu's scores with their signatures.
 score() {
   need "$run/translated" 5
-  python "$recipes/score.py" --generated "$run/generate-test.txt" --source "$text/$test_set.$src" \
-    --reference "$text/$test_set.$tgt" --hypotheses "$run/hypotheses.$tgt" --scores "$run/scores.json" "${scoring[@]}"
+  local untouched=$text/${reference_set:-$test_set}
+  python "$recipes/score.py" --generated "$run/generate-test.txt" --source "$untouched.$src" \
+    --reference "$untouched.$tgt" --hypotheses "$run/hypotheses.$tgt" --scores "$run/scores.json" "${scoring[@]}"
   echo "hypotheses and scores: $run/hypotheses.$tgt $run/scores.json"
 }

@@ -113,6 +113,25 @@ def run_command(name: str, *args, succeeds: bool = True, stdin: bytes = b"", **e
     return printed
 
 
+def run_recipe(script: Path, *args, succeeds: bool = True, **environment) -> str:
+    """Runs a script of recipes/ in this environment; returns what it printed, or the last line of its complaint."""
+    finished = subprocess.run(
+        [str(word) for word in ("bash", script, *args)],
+        env={
+            **os.environ,
+            "VIRTUAL_ENV": sys.prefix,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "ignore",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert (finished.returncode == 0) == succeeds, finished.stdout + finished.stderr
+    return finished.stdout if succeeds else finished.stderr.strip().splitlines()[-1]
+
+
 def train(data: Path, save_dir: Path, *args, **keywords) -> str:
     """fairseq-train of a tiny model; a flag given here overrides the tiny one."""
     return run_command(

@@ -1,25 +1,16 @@
 """The quickstart on a corpus of 300 sentences: to its summary, again, the other way round, and with bad arguments."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT, lines
+from conftest import ROOT, lines, run_recipe
 
 RECIPE = ROOT / "recipes" / "quickstart" / "run.sh"
 CORPUS = "--train 300 --valid 20 --test 30 --max-words 12"
-ENVIRONMENT = {**os.environ, "VIRTUAL_ENV": sys.prefix, "PYTHONWARNINGS": "ignore", "GENERATE_FLAGS": CORPUS}
 
 
-def run(folder, *args, succeeds=True, **environment):
-    command = ["bash", RECIPE, "--work", folder, *args]
-    finished = subprocess.run(
-        [str(word) for word in command], env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=500
-    )
-    assert (finished.returncode == 0) == succeeds, finished.stdout + finished.stderr
-    return finished.stdout if succeeds else finished.stderr.strip().splitlines()[-1]
+def run(folder, *args, **keywords):
+    return run_recipe(RECIPE, "--work", folder, *args, **{"GENERATE_FLAGS": CORPUS, **keywords})
 
 
 @pytest.fixture(scope="module")

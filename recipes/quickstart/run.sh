@@ -21,13 +21,12 @@ source "$here/../common.sh"
 source "$here/../stages.sh"
 
 models=(attention fixed_context)
-src=en tgt=de last=8 preprocess=() pieces=words
-without="MODEL --raw --sums --vocab-size --processes --nodes --master"
+src=en tgt=de last=8 preprocess=() pieces=words scoring=(--force)
+checkpoints=(--keep-last-epochs 2) # of four: the first ones are far from the last
 parse_options "$@"
 [[ "$src $tgt" =~ ^(en\ de|de\ en)$ ]] || die "--src and --tgt are en and de, or de and en, not $src and $tgt"
 open_work
 text=$work/data
-cores=$(python -c 'import os; print(len(os.sched_getaffinity(0)))')
 
 # with_each FUNCTION: for one model after the other.
 with_each() {
@@ -126,7 +125,7 @@ curve() {
   fixed=$(hypotheses fixed_context)
   open_model attention
   python -m fairseq_bahdanau.cli.length_curve --source "$text/$test_set.$src" --reference "$text/$test_set.$tgt" \
-    --system "attention=$attention" --system "fixed context=$fixed" \
+    --system "attention=$attention" --system "fixed context=$fixed" --borders 10,20,30,40,50 \
     --plot "$run/length_curve.png" >"$run/length_curve.part"
   mv "$run/length_curve.part" "$run/length_curve.md"
 }

@@ -1,0 +1,166 @@
+"""Prepares the corpora of WMT14: takes files out of archives, cleans parallel text, reads test sets.
+
+Everything streams: memory does not grow with the corpus.
+"""
+
+import argparse
+import functools
+import gzip
+import html
+import os
+import re
+import shutil
+import sys
+import tarfile
+import unicodedata
+from typing import Iterable, Iterator, List, Optional, Tuple
+
+from lines import cores, in_parallel, lines, pairs, writing
+from moses import detokenize, tokenize
+
+KEPT_CONTROLS = "\u200c\u200d"  # they join letters in some scripts
+
+
+def extract(archive: str, members: List[str], folder: str) -> None:
+    """Takes members out of a tar archive into ``folder``, without their folders; those that end in .gz are unpacked.
+
+    Raises:
+        SystemExit: a damaged archive, or one without a member
+    """
+    missing = {member: os.path.join(folder, os.path.basename(member)) for member in members}
+    missing = {member: path for member, path in missing.items() if not os.path.exists(re.sub(r"\.gz$", "", path))}
+    try:
+        # As a stream: the reader stops behind the last member that is wanted.
+        with tarfile.open(archive, "r|*") if missing else tarfile.open(archive) as tar:
+            for info in tar if missing else ():
+                path = missing.pop(re.sub(r"^\./", "", info.name), None)
+                if path is not None:
+                    content = tar.extractfile(info)
+                    opened = gzip.open(content) if path.endswith(".gz") else content
+                    path = re.sub(r"\.gz$", "", path)
+                    with open(f"{path}.part", "wb") as file:
+                        shutil.copyfileobj(opened, file, 1 << 20)
+                    os.replace(f"{path}.part", path)
+                if not missing:
+                    break
+    except (OSError, tarfile.TarError, EOFError) as error:
+        sys.exit(f"wmt14.py: {archive}: {error}")
+    if missing:
+        sys.exit(f"wmt14.py: {archive} has no file {' '.join(missing)}")
+
+
+def normalize(line: str) -> str:
+    """A line without HTML entities, control characters and repeated white space."""
+    line = html.unescape(line)
+    if not line.isascii() or not line.isprintable():
+        line = "".join(
+            " " if unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp") else c
+            for c in line
+            if unicodedata.category(c) != "Cf" or c in KEPT_CONTROLS
+        )
+    return " ".join(line.split())
+
+
+def clean_chunk(longest: int, ratio: float, moses: Optional[List[str]], rows: List[tuple]) -> List[Optional[tuple]]:
+    """Rows of lines normalised, and tokenised if ``moses`` names their languages; None in place of a row with a side
+    that is empty or has more than ``longest`` words, or more than ``ratio`` times those of the other."""
+    cleaned: List[Optional[tuple]] = []
+    for row in rows:
+        row = tuple(map(normalize, row))
+        if moses and all(row):
+            row = tuple(tokenize(line, language) for line, language in zip(row, moses))
+        counts = [len(line.split()) for line in row]
+        fits = 0 < min(counts) and max(counts) <= min(longest, ratio * min(counts))
+        cleaned.append(row if fits else None)
+    return cleaned
+
+
+def clean(
+    prefixes: List[str], languages: Tuple[str, str], output: str, longest: int, ratio: float, moses: bool, workers: int
+) -> Tuple[int, int]:
+    """Joins corpora ``PREFIX.LANGUAGE`` into one, cleaned.
+
+    Returns:
+        numbers of pairs read and kept
+    """
+    rows = (row for prefix in prefixes for row in pairs(*(f"{prefix}.{language}" for language in languages)))
+    function = functools.partial(clean_chunk, longest, ratio, list(languages) if moses else None)
+    read = kept = 0
+    with writing(*(f"{output}.{language}" for language in languages)) as files:
+        for row in in_parallel(function, rows, workers):
+            read += 1
+            if row is not None:
+                kept += 1
+                for file, line in zip(files, row):
+                    file.write(line + "\n")
+    return read, kept
+
+
+def segments(sgm: Iterable[str]) -> Iterator[str]:
+    """The segments of a test set in the SGML of WMT, as sacrebleu reads them (entities stay as they are)."""
+    for line in sgm:
+        if line.startswith("<seg "):
+            yield " ".join(re.sub(r"<seg.*?>(.*)</seg>.*?", r"\1", line).split())
+
+
+def test_set(sgm: str, output: str, expected: int) -> None:
+    """Writes the segments of an SGML file.
+
+    Raises:
+        SystemExit: their number is not the expected one (0: any will do)
+    """
+    found = list(segments(lines(sgm)))
+    if expected not in (0, len(found)):
+        sys.exit(f"wmt14.py: {sgm} has {len(found)} segments, expected {expected}")
+    with writing(output) as (file,):
+        file.writelines(f"{line}\n" for line in found)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    extractor = commands.add_parser("extract", help="take files out of an archive")
+    extractor.add_argument("--archive", required=True, metavar="FILE")
+    extractor.add_argument("--output", required=True, metavar="DIR", help="where they go, without their folders")
+    extractor.add_argument("members", nargs="+", metavar="MEMBER")
+    cleaner = commands.add_parser("clean", help="join and clean parallel text")
+    cleaner.add_argument("--languages", nargs=2, required=True, metavar="LANG")
+    cleaner.add_argument("--output", required=True, metavar="PREFIX", help="PREFIX.LANG are written")
+    cleaner.add_argument("--max-words", type=int, default=250, metavar="N", help="of a side (default: 250)")
+    cleaner.add_argument("--max-ratio", type=float, default=4.0, metavar="X", help="of the sides (default: 4)")
+    cleaner.add_argument("--moses", action="store_true", help="tokenise, and count words after that")
+    cleaner.add_argument("--workers", type=int, default=cores(), metavar="N", help="processes (default: all cores)")
+    cleaner.add_argument("prefixes", nargs="+", metavar="CORPUS", help="CORPUS.LANG are read")
+    reader = commands.add_parser("test-set", help="read an SGML file")
+    reader.add_argument("--sgm", required=True, metavar="FILE")
+    reader.add_argument("--output", required=True, metavar="FILE")
+    reader.add_argument("--segments", type=int, default=0, metavar="N", help="how many there must be (default: any)")
+    undoer = commands.add_parser("detokenize", help="undo Moses' tokenisation")
+    undoer.add_argument("--language", required=True, metavar="LANG")
+    undoer.add_argument("--input", required=True, metavar="FILE")
+    undoer.add_argument("--output", required=True, metavar="FILE")
+    return parser
+
+
+def main() -> None:
+    """Reads the command line and does what it says."""
+    args = get_parser().parse_args()
+    os.makedirs(args.output if args.command == "extract" else os.path.dirname(args.output) or ".", exist_ok=True)
+    if args.command == "extract":
+        extract(args.archive, args.members, args.output)
+    elif args.command == "test-set":
+        test_set(args.sgm, args.output, args.segments)
+    elif args.command == "detokenize":
+        with writing(args.output) as (file,):
+            file.writelines(detokenize(line, args.language) + "\n" for line in lines(args.input))
+    else:
+        languages = (args.languages[0], args.languages[1])
+        read, kept = clean(
+            args.prefixes, languages, args.output, args.max_words, args.max_ratio, args.moses, args.workers
+        )
+        print(f"wmt14.py: {kept:,} of {read:,} pairs kept in {args.output}.{{{','.join(languages)}}}")
+
+
+if __name__ == "__main__":
+    main()
