@@ -134,7 +134,17 @@ binarize() {
     done
     rm "$pair/shard.$src" "$pair/shard.$tgt"
   fi
+  describe_text >"$pair/text.json"
   mark_done "$pair/binarized"
+}
+
+# describe_text: how this recipe treats text, for translate.py.
+describe_text() {
+  local moses=false lowercase=false
+  [[ " ${scoring[*]} " != *" --moses "* ]] || moses=true
+  [[ " ${scoring[*]} " != *" --lowercase "* ]] || lowercase=true
+  printf '{"source": "%s", "target": "%s", "pieces": "%s", "moses": %s, "lowercase": %s}\n' \
+    "$src" "$tgt" "$pieces" "$moses" "$lowercase"
 }
 
 # fairseq_preprocess OPTIONS...: for this pair of languages; what it says goes to a file.

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -176,3 +177,26 @@ def test_the_family_side_by_side(place):
         assert f"ppl {perplexity} " in (folder / "train.log").read_text()
         assert float(bleu) == json.loads((folder / "scores.json").read_text())["BLEU"]["score"]
     assert len({row[1] for row in table}) == 5  # they are different models
+
+
+def test_two_processes_are_one_with_twice_the_update_frequency(place):
+    flags = TINY + "--update-freq 2 --dropout 0.0\n"
+    losses = []
+    for name, processes in (("one", "1"), ("two", "2")):
+        (place / f"{name}.args").write_text(flags)
+        recipe, _, *others = arguments(place, "work")
+        run_recipe(recipe, place / f"{name}.args", *others, "--processes", processes, "--stop-stage", "4")
+        log = (place / "work" / "en-de" / name / "train.log").read_text()
+        assert f"training on {processes} devices" in log
+        losses.append(sorted(set(re.findall(r"epoch (\d+) (.*?)\| loss ([\d.]+) .*?num_updates (\d+)", log))))
+    assert len(losses[0]) == 6 and losses[0] == losses[1]  # of training and validation, three epochs
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(place):
+    assert "has no --update-freq to divide among 2 processes" in run(
+        place, "--processes", "2", "--stop-stage", "4", work="undivided", succeeds=False
+    )
+    (place / "three.args").write_text(TINY + "--update-freq 3")
+    recipe, _, *others = arguments(place, "undivided")
+    message = run_recipe(recipe, place / "three.args", *others, "--processes", "2", succeeds=False)
+    assert "--update-freq 3 of" in message and "cannot be divided among 2 processes" in message

@@ -8,6 +8,7 @@ import archives
 import pytest
 import sacrebleu
 from conftest import ROOT, lines, run_recipe
+from test_translate import translate
 
 RECIPES = ROOT / "recipes"
 TINY = """
@@ -64,6 +65,15 @@ def test_iwslt14_has_two_scores(iwslt14):
     assert customary["score"] == pytest.approx(tokenized.score, abs=0.006) and "tok:none" in customary["signature"]
     assert not any("&apos;" in line or "▁" in line for line in hypotheses)
     assert f"BLEU, tokenised, lower-cased = {tokenized.score:.2f}" in printed
+
+
+def test_raw_text_is_translated_as_the_test_set_was(iwslt14):
+    place, _ = iwslt14
+    run, text = place / "work" / "de-en" / "tiny", place / "work" / "text"
+    plain = [line for line in lines(text / "reference.de") if "&" not in line]
+    wanted = [new for new, line in zip(lines(run / "hypotheses.en"), lines(text / "reference.de")) if "&" not in line]
+    printed = translate(run / "averaged.pt", ("\n".join(plain) + "\n").encode())
+    assert printed.decode().splitlines() == wanted and len(wanted) == 25
 
 
 def test_iwslt14_counts_are_insisted_on(iwslt14):
