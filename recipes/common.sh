@@ -27,6 +27,7 @@ value() {
 run_stages() {
   local first=$1 last=$2 number=0 name
   shift 2
+  stages=("$@")
   [[ $first =~ ^[1-9]$ && $last =~ ^[1-9]$ && $first -le $last && $last -le $# ]] ||
     die "--stage and --stop-stage are numbers from 1 to $#, the first not the greater"
   for name in "$@"; do
@@ -46,9 +47,13 @@ mark_done() {
   touch "$1"
 }
 
-# need FILE STAGE: stops when FILE, which an earlier stage makes, is not there.
+# need FILE STAGE: stops when FILE is not there, which the stage makes whose name begins so; says its number.
 need() {
-  [ -e "$1" ] || die "$1 is missing: run from --stage $2"
+  [ ! -e "$1" ] || return 0
+  local number
+  for number in "${!stages[@]}"; do
+    [[ ${stages[number]} != "$2"* ]] || die "$1 is missing: run from --stage $((number + 1))"
+  done
 }
 
 # read_flags FILE: the flags of a run into the array `flags`: words of all lines but comments.

@@ -11,7 +11,7 @@
 
 model='' src='' tgt='' first=1 last='' work=$here/work seed=1 processes=1 nodes=1 master=''
 raw='' sums='' vocab_size='' text='' train_set=train valid_set=valid test_set=test
-text_stage=1                          # the stage that makes $text
+text_stage=prepare                    # the stage that makes $text
 sample=()                             # of segment.py train, for a large corpus: --sample N
 clean=()                              # of segment.py encode, for the training text: --max-pieces N --max-ratio X
 preprocess=(--joined-dictionary)      # of fairseq-preprocess
@@ -117,8 +117,9 @@ segment() {
 binarize() {
   local folder=${1:-$pair} shard lang
   done_before "$pair/binarized" && return
+  [ "$folder" = "$text" ] || need "$pair/segmented" segment
   need "$folder/$train_set.$src" "$text_stage"
-  rm -rf "${pair:?}"/bin*
+  rm -rf "${pair:?}"/bin "${pair:?}"/bin[0-9]*
   local options=("${preprocess[@]}" --workers "$cores") others=(--validpref "$folder/$valid_set" --testpref "$folder/$test_set")
   if [ "$shards" = 1 ]; then
     fairseq_preprocess "${options[@]}" "${others[@]}" --trainpref "$folder/$train_set" --destdir "$pair/bin"
@@ -170,7 +171,7 @@ spread_updates() {
 
 # train: fairseq-train with the model's flags, on one process or as torchrun's processes; goes on from where it was.
 train() {
-  need "$pair/binarized" 3
+  need "$pair/binarized" binarize
   # A finished or half-finished training of other flags is neither this model's nor to be thrown away unasked.
   if [ -f "$run/flags.args" ] && ! cmp -s "$args_file" "$run/flags.args"; then
     die "$args_file is not what $run was trained with: remove that folder, or give the file another name"
@@ -193,7 +194,7 @@ train() {
 
 # translate: the test set, by the mean of the kept checkpoints.
 translate() {
-  need "$run/trained" 4
+  need "$run/trained" train
   done_before "$run/translated" && return
   local kept=("$run"/checkpoints/checkpoint[0-9]*.pt) bpe=()
   [ "$averaged" = epoch ] || kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
@@ -210,7 +211,7 @@ translate() {
 
 # score: the hypotheses as plain text, and sacrebleu's scores with their signatures.
 score() {
-  need "$run/translated" 5
+  need "$run/translated" translate
   local untouched=$text/${reference_set:-$test_set}
   python "$recipes/score.py" --generated "$run/generate-test.txt" --source "$untouched.$src" \
     --reference "$untouched.$tgt" --hypotheses "$run/hypotheses.$tgt" --scores "$run/scores.json" "${scoring[@]}"

@@ -6,7 +6,7 @@
 #
 # shellcheck shell=bash disable=SC2034,SC2154
 
-sums=$here/SUMS text_stage=3
+sums=$here/SUMS
 accepts="MODEL --raw --sums --vocab-size --pairs --processes --nodes --master"
 
 # archives: the names of all of them, each once.
@@ -29,7 +29,7 @@ extract() {
   local row archive corpus member split ending lang
   for row in "${training[@]}"; do
     read -r archive corpus <<<"$row"
-    need "$work/archives/$archive" 1
+    need "$work/archives/$archive" download
     ending=${corpus##*.} corpus=${corpus%.gz}
     [ "$ending" = gz ] || ending=
     python "$recipes/wmt14.py" extract --archive "$work/archives/$archive" --output "$work/extracted" \
@@ -37,7 +37,7 @@ extract() {
   done
   for row in "${tests[@]}"; do
     read -r split archive member _ <<<"$row"
-    need "$work/archives/$archive" 1
+    need "$work/archives/$archive" download
     # shellcheck disable=SC2059
     python "$recipes/wmt14.py" extract --archive "$work/archives/$archive" --output "$work/extracted" \
       "$(printf "$member" src "$src")" "$(printf "$member" ref "$tgt")"
@@ -48,7 +48,7 @@ extract() {
 # prepare: one cleaned training text, and the test sets as sacrebleu has them.
 prepare() {
   done_before "$text/prepared" && return
-  need "$work/extracted/done" 2
+  need "$work/extracted/done" extract
   local row archive corpus member split count prefixes=()
   for row in "${training[@]}"; do
     read -r archive corpus <<<"$row"

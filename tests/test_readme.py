@@ -8,7 +8,7 @@ from test_paper import count, preset
 
 from fairseq_bahdanau.model import BahdanauConfig
 
-READMES = ["README.md", "recipes/multi30k/README.md", "recipes/quickstart/README.md"]
+READMES = [str(path.relative_to(ROOT)) for path in (ROOT / "README.md", *sorted(ROOT.glob("recipes/**/README.md")))]
 
 
 @pytest.mark.parametrize("name", READMES)

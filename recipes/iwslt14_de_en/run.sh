@@ -25,7 +25,7 @@ source "$here/../common.sh"
 source "$here/../stages.sh"
 
 model=bigru_bahdanau_maxout src=de tgt=en last=7 vocab_size=10000 sums=$here/SUMS
-reference_set=reference text_stage=2 preprocess=() # two dictionaries, as fairseq's own commands have it
+reference_set=reference preprocess=() # two dictionaries, as fairseq's own commands have it
 accepts="MODEL --raw --sums --vocab-size --pairs --processes --nodes --master"
 parse_options "$@"
 [[ "$src $tgt" =~ ^(de\ en|en\ de)$ ]] || die "--src and --tgt are de and en, or en and de, not $src and $tgt"
@@ -39,7 +39,7 @@ download() {
 
 prepare() {
   done_before "$text/prepared" && return
-  need "$work/archives/de-en.tgz" 1
+  need "$work/archives/de-en.tgz" download
   local expect=(--expect 160239 7283 6750)
   [ "$pairs" != any ] || expect=()
   python "$here/prepare.py" --archive "$work/archives/de-en.tgz" --output "$text" "${expect[@]}"

@@ -25,7 +25,7 @@ source "$here/../stages.sh"
 
 url=https://github.com/multi30k/dataset/raw/master/data/task1/raw
 raw=${MULTI30K_RAW:-$url} sums=$here/SHA256SUMS
-model=bigru src=en tgt=de last=6 vocab_size=8000 valid_set=val test_set=test_2016_flickr
+model=bigru src=en tgt=de last=6 vocab_size=8000 text_stage=download valid_set=val test_set=test_2016_flickr
 accepts="MODEL --raw --sums --vocab-size --processes --nodes --master"
 parse_options "$@"
 open_work

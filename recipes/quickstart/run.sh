@@ -21,7 +21,7 @@ source "$here/../common.sh"
 source "$here/../stages.sh"
 
 models=(attention fixed_context)
-src=en tgt=de last=8 preprocess=() pieces=words scoring=(--force)
+src=en tgt=de last=8 preprocess=() pieces=words text_stage=generate scoring=(--force)
 checkpoints=(--keep-last-epochs 2) # of four: the first ones are far from the last
 parse_options "$@"
 [[ "$src $tgt" =~ ^(en\ de|de\ en)$ ]] || die "--src and --tgt are en and de, or de and en, not $src and $tgt"
@@ -90,7 +90,7 @@ score_both() {
 # model's own, with pictures.
 align() {
   open_model attention
-  need "$run/translated" 4
+  need "$run/translated" translate
   done_before "$run/aligned" && return
   local align=(python -m fairseq_bahdanau.cli.align "$pair/bin" --path "$run/averaged.pt" --source-lang "$src"
     --target-lang "$tgt" "${device[@]}" --batch-size 64 --buffer-size 1000)
@@ -115,7 +115,7 @@ align() {
 # hypotheses MODEL: the file with its translations of the test set.
 hypotheses() {
   open_model "$1"
-  need "$run/hypotheses.$tgt" 5
+  need "$run/hypotheses.$tgt" score
   echo "$run/hypotheses.$tgt"
 }
 
@@ -132,8 +132,8 @@ curve() {
 
 summary() {
   open_model attention
-  need "$run/aligned" 6
-  need "$run/length_curve.md" 7
+  need "$run/aligned" align
+  need "$run/length_curve.md" curve
   echo
   echo "Alignment of the reference translations, against the links that the grammar knows:"
   python -m fairseq_bahdanau.cli.score_alignment --gold "$run/gold.align" \

@@ -23,7 +23,7 @@ source "$here/../common.sh"
 # shellcheck source=recipes/stages.sh
 source "$here/../stages.sh"
 
-model=rnnsearch50 src=en tgt=fr last=7 sums=$here/SUMS text_stage=3 pieces=words
+model=rnnsearch50 src=en tgt=fr last=7 sums=$here/SUMS pieces=words
 checkpoints=(--keep-last-epochs 1) # the paper averages nothing
 # fairseq counts four words of its own; no room for more.
 preprocess=(--nwordssrc 30004 --nwordstgt 30004 --padding-factor 1)
@@ -44,7 +44,7 @@ download() {
 
 extract() {
   done_before "$extracted/done" && return
-  need "$work/archives/bitexts.tgz" 1
+  need "$work/archives/bitexts.tgz" download
   local selected=("${corpora[@]/#/bitexts.selected/}")
   python "$recipes/wmt14.py" extract --archive "$work/archives/bitexts.tgz" --output "$extracted" \
     "${selected[@]/%/.$src.gz}" "${selected[@]/%/.$tgt.gz}"
@@ -55,7 +55,7 @@ extract() {
 
 prepare() {
   done_before "$text/prepared" && return
-  need "$extracted/done" 2
+  need "$extracted/done" extract
   mkdir -p "$text"
   python "$recipes/wmt14.py" clean --languages "$src" "$tgt" --max-words 50 --max-ratio 50 --output "$text/train" \
     "${corpora[@]/#/$extracted/}"
