@@ -10,6 +10,7 @@ import os
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU
 
@@ -84,17 +85,8 @@ def table(scores: Dict[str, List[Optional[Score]]], buckets: List[List[int]], na
     return lines
 
 
-def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) -> None:
-    """Draws a line for every system, with a bar for every interval, into a file whose ending names its format.
-
-    Raises:
-        ValueError: an ending that matplotlib does not know
-    """
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    ending = os.path.splitext(path)[1][1:]
-    if ending not in figure.canvas.get_supported_filetypes():
-        raise ValueError(f"--plot {path}: must end in .png, .svg or .pdf")
-    axes = figure.add_subplot()
+def draw(axes: Axes, scores: Dict[str, List[Optional[Score]]], names: List[str]) -> None:
+    """Draws a line for every system, with a bar for every interval."""
     for name, of_system in scores.items():
         filled = [(number, one) for number, one in enumerate(of_system) if one is not None]
         below = [max(0.0, one.bleu - one.low) for _, one in filled]
@@ -105,6 +97,19 @@ def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) 
     axes.set_xticks(range(len(names)), names)
     axes.grid(alpha=0.3)
     axes.legend()
+
+
+def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) -> None:
+    """Draws the curves into a file whose ending names its format.
+
+    Raises:
+        ValueError: an ending that matplotlib does not know
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ending = os.path.splitext(path)[1][1:]
+    if ending not in figure.canvas.get_supported_filetypes():
+        raise ValueError(f"--plot {path}: must end in .png, .svg or .pdf")
+    draw(figure.add_subplot(), scores, names)
     with complete(path) as part:
         figure.savefig(part, format=ending, dpi=100)
 
@@ -127,19 +132,38 @@ def read_systems(named: List[str], source_path: str, sources: List[str]) -> Dict
     return systems
 
 
+def read_borders(text: str) -> List[int]:
+    """The numbers of ``--borders``.
+
+    Raises:
+        ValueError: another form, or not rising
+    """
+    if not all(border.isdecimal() for border in text.split(",")):
+        raise ValueError(f"--borders {text}: must be numbers with commas between")
+    borders = [int(border) for border in text.split(",")]
+    if borders != sorted(set(borders)) or borders[0] < 1:
+        raise ValueError(f"--borders {text}: must rise, from 1 or more")
+    return borders
+
+
+def require_resamples(number: int) -> None:
+    """Checks ``--resamples``.
+
+    Raises:
+        ValueError: too few for an interval
+    """
+    if number < 40:
+        raise ValueError(f"--resamples {number}: a 95 % interval needs at least 40")
+
+
 def run(args: argparse.Namespace) -> List[str]:
     """Scores and draws; returns the lines of the table.
 
     Raises:
         ValueError: what is wrong with an option or a file
     """
-    if not all(border.isdecimal() for border in args.borders.split(",")):
-        raise ValueError(f"--borders {args.borders}: must be numbers with commas between")
-    borders = [int(border) for border in args.borders.split(",")]
-    if borders != sorted(set(borders)) or borders[0] < 1:
-        raise ValueError(f"--borders {args.borders}: must rise, from 1 or more")
-    if args.resamples < 40:
-        raise ValueError(f"--resamples {args.resamples}: a 95 % interval needs at least 40")
+    borders = read_borders(args.borders)
+    require_resamples(args.resamples)
     sources, references = read_lines(args.source), read_lines(args.reference)
     if not sources:
         raise ValueError(f"--source {args.source} is empty")
