@@ -4,12 +4,18 @@ On a CPU PyTorch has two: MKL, which ``torch.mm`` calls, and oneDNN, which its L
 measured, oneDNN is the faster by far (README, "Speed").
 """
 
+import os
 from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+# oneDNN keeps the programs of its last 1,024 products, one for every size, with their work space: gigabytes in a training,
+# whose batches have hundreds of sizes. It reads this at its first product. The products of a step, which come again and
+# again, are less than ten.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 # Part of PyTorch since 2.0, where torch.compile uses it; not of builds for other processors.
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
