@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# oneDNN keeps the programs of its last 1,024 products, one for every size, with their work space: gigabytes in a training,
-# whose batches have hundreds of sizes. It reads this at its first product. The products of a step, which come again and
-# again, are less than ten.
+# oneDNN keeps the programs of its last 1,024 products, one for every size, with their work space: gigabytes in a
+# training, whose batches have hundreds of sizes. It reads this at its first product. The products of a step, which come
+# again and again, are less than ten.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 # Part of PyTorch since 2.0, where torch.compile uses it; not of builds for other processors.
