@@ -70,7 +70,7 @@ def place(tmp_path):
     write(tmp_path / "text" / "test.de", references)
     write(tmp_path / "text" / "test.en", [line.replace("e", "a") for line in references])
     # The second epoch was begun again after an interruption: its last line counts.
-    epochs = [(1, "3,000.5", 11, 60, 90.5), (2, 1000, 15, 33, 80.0), (2, 2000, 22, 240, 45.25), (3, 2500, 33, 61, 30.5)]
+    epochs = [(1, "3,000.5", 11, 60, 90.5), (2, 1000, 15, 33, 80.0), (2, 1800, 22, 240, 45.25), (3, 2500, 33, 61, 30.5)]
     make_run(pair / "small", references, 0.2, 1, 2017280, epochs)
     make_run(pair / "small-seed2", references, 0.25, 2, 2017280, epochs[:1])
     make_run(pair / "big", references, 0.35, 3, 33017280, epochs[:1])
