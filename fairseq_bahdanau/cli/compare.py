@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
-from fairseq_bahdanau.cli.files import complete, read_lines, require_same_length, write_text
+from fairseq_bahdanau.cli.files import complete, read_lines, require_same_length, run_and_print, write_text
 from fairseq_bahdanau.cli.length_curve import curves, cut, draw, read_borders, require_resamples, titles
 from fairseq_bahdanau.cli.runs import Run, read_run
 
@@ -237,13 +237,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Reads the command line (``arguments``, or the program's own), compares, prints."""
-    parser = get_parser()
-    args = parser.parse_args(arguments)
-    try:
-        lines = run(args)
-    except ValueError as error:
-        parser.error(str(error))
-    print("\n".join(lines))
+    run_and_print(get_parser(), run, arguments)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How the command-line tools read and write their files."""
+"""How the command-line tools read and write."""
 
+import argparse
 import contextlib
 import os
 import sys
-from typing import Iterator, List
+from typing import Callable, Iterator, List, Optional
 
 
 def read_lines(path: str) -> List[str]:
@@ -55,3 +56,18 @@ def require_same_length(first: str, first_lines: List[str], second: str, second_
     """
     if len(first_lines) != len(second_lines):
         raise ValueError(f"{first} has {len(first_lines)} lines, but {second} has {len(second_lines)}")
+
+
+def run_and_print(
+    parser: argparse.ArgumentParser,
+    function: Callable[[argparse.Namespace], List[str]],
+    arguments: Optional[List[str]],
+) -> None:
+    """Reads the command line (``arguments``, or the program's own) and prints the lines that a function makes of it; a
+    ValueError of its becomes a complaint of one line."""
+    args = parser.parse_args(arguments)
+    try:
+        lines = function(args)
+    except ValueError as error:
+        parser.error(str(error))
+    print("\n".join(lines))

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU
 
-from fairseq_bahdanau.cli.files import complete, read_lines, require_same_length
+from fairseq_bahdanau.cli.files import complete, read_lines, require_same_length, run_and_print
 
 SEED = 12345  # sacrebleu's
 
@@ -197,13 +197,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Reads the command line (``arguments``, or the program's own), scores, draws, prints."""
-    parser = get_parser()
-    args = parser.parse_args(arguments)
-    try:
-        lines = run(args)
-    except ValueError as error:
-        parser.error(str(error))
-    print("\n".join(lines))
+    run_and_print(get_parser(), run, arguments)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Set
 
 from fairseq_bahdanau.alignment_scores import finish, flip, grow_diag, score
 from fairseq_bahdanau.alignments import Link, read_pharaoh
-from fairseq_bahdanau.cli.files import read_lines, require_same_length
+from fairseq_bahdanau.cli.files import read_lines, require_same_length, run_and_print
 
 
 def read_links(flag: str, path: str) -> list:
@@ -82,13 +82,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Reads the command line (``arguments``, or the program's own), scores, prints."""
-    parser = get_parser()
-    args = parser.parse_args(arguments)
-    try:
-        lines = table(args.gold, args.hypothesis, args.reverse)
-    except ValueError as error:
-        parser.error(str(error))
-    print("\n".join(lines))
+    run_and_print(get_parser(), lambda args: table(args.gold, args.hypothesis, args.reverse), arguments)
 
 
 if __name__ == "__main__":
