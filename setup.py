@@ -17,6 +17,6 @@ setup(
         "fairseq": ["fairseq==0.12.2; python_version<'3.11'", "ve-fairseq==0.12.3; python_version>='3.11'"],
         # matplotlib sets labels in several fonts from 3.6 on, right-to-left and joined ones from 3.11 on.
         "recipes": ["sacrebleu>=2.0", "sentencepiece>=0.1.96", "sacremoses>=0.1", "matplotlib>=3.6"],
-        "test": ["pytest>=7"],
+        "test": ["pytest>=7", "pytest-xdist>=3"],
     },
 )

@@ -6,4 +6,5 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=recipes/setup.sh
 source "$root/recipes/setup.sh"
 cd "$root"
-exec python -m pytest "$@"
+# A file is a process: what its tests share is made once.
+exec python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
