@@ -36,7 +36,8 @@ for folder in "$work"/*/; do
     [ ! -f "$scores" ] || { pairs+=("$(basename "$folder")"); break; }
   done
 done
-if [ -n "$src" ]; then
+if [ -n "$src$tgt" ]; then
+  { [ -n "$src" ] && [ -n "$tgt" ]; } || die "--src and --tgt go together"
   pairs=("$src-$tgt")
 fi
 [ "${#pairs[@]}" -ge 1 ] || die "no finished run of ${models[0]} in $work: bash recipes/$set/run.sh ${models[0]}"
@@ -46,9 +47,9 @@ pair=$work/${pairs[0]}
 runs=()
 for model in "${models[@]}"; do
   seeds=''
-  for folder in "$pair/$model" "$pair/$model"-seed[0-9]*; do
+  while IFS= read -r folder; do
     [ ! -f "$folder/scores.json" ] || seeds=$seeds${seeds:+,}$folder
-  done
+  done < <(printf '%s\n' "$pair/$model" "$pair/$model"-seed[0-9]* | sort -V) # the lowest is tested: 2 before 10
   [ -n "$seeds" ] || die "no finished run of $model in $pair: bash recipes/$set/run.sh $model"
   runs+=(--run "$model=$seeds")
 done

@@ -109,15 +109,20 @@ def test_the_table_holds_what_the_runs_hold(place, capsys):
 
 
 def test_significance_is_sacrebleus(place):
-    output = run(place, "--baseline", "big")
+    # Two that are close: of systems far apart every test says 1 / (resamples + 1).
     references = lines(place.parent / "text" / "test.de")
-    systems = [(name, lines(place / name / "hypotheses.de")) for name in ("big", "small")]
+    make_run(place / "near", references, 0.2, 4, 2017281, [(1, 1000, 11, 60, 90.5)])
+    named = ["--run", f"one={place / 'small'}", "--run", f"two={place / 'near'}", "--baseline", "two"]
+    output = place / "out"
+    compare.main([*named, "--output", str(output), "--resamples", "50"])
+    systems = [(name, lines(place / name / "hypotheses.de")) for name in ("near", "small")]
     metrics = {"BLEU": sacrebleu.BLEU(lowercase=True), "chrF2": sacrebleu.CHRF(), "TER": sacrebleu.TER()}
     _, wanted = PairedTest(systems, metrics, [references], "bs", 50)()
-    found = json.loads((output / "comparison.json").read_text())["systems"]["small"]["p"]
+    found = json.loads((output / "comparison.json").read_text())["systems"]["one"]["p"]
     assert found == {name: wanted[name][1].p_value for name in metrics}
-    assert f"(p = {found['BLEU']:.3f})" in cells(output)["small"]["BLEU"] and "(p" not in cells(output)["big"]["BLEU"]
-    assert "50 resamples, against big" in lines(output / "comparison.md")[-1]
+    assert min(found.values()) > 1 / 51 and len(set(found.values())) > 1, found
+    assert f"(p = {found['BLEU']:.3f})" in cells(output)["one"]["BLEU"] and "(p" not in cells(output)["two"]["BLEU"]
+    assert "50 resamples, against two" in lines(output / "comparison.md")[-1]
 
 
 def test_json_and_picture(place):
@@ -128,6 +133,38 @@ def test_json_and_picture(place):
     assert one["training seconds"] == 361 and one["flags"] == "# a model\n--arch x" and found["baseline"] == "small"
     assert (output / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert not list(output.glob("*.part"))
+
+
+def test_picture_shows_every_seed_and_the_lengths(place):
+    systems = runs.read_systems([f"small={place / 'small'},{place / 'small-seed2'}", f"big={place / 'big'}"])
+    scores = compare.by_length(systems, [6, 9], 40)
+    learning, lengths = compare.picture(systems, scores, ["a", "b", "c"]).axes
+    drawn = [(line.get_color(), line.get_xydata().tolist()) for line in learning.lines]
+    once = [[11, 90.5]]
+    assert drawn == [("C0", [*once, [15, 80], [22, 45.25], [33, 30.5]]), ("C0", once), ("C1", once)]
+    assert [text.get_text() for text in learning.get_legend().get_texts()] == ["small", "big"]
+    assert learning.get_yscale() == "log"
+    heights = [bars.lines[0].get_ydata().tolist() for bars in lengths.containers]
+    assert heights == [[one.bleu for one in scores[name]] for name in ("small", "big")]
+
+
+def test_bleu_by_length_is_computed_as_the_table_is(place):
+    """A corpus in capitals, scored without regard to case and by characters: one bucket of all is the whole score."""
+    text = place.parent / "text" / "test.de"
+    references = [line.upper() for line in lines(text)]
+    write(text, references)
+    for name in ("small", "small-seed2", "big"):
+        hypotheses = lines(place / name / "hypotheses.de")
+        for metric in (sacrebleu.BLEU(lowercase=True, tokenize="char"), sacrebleu.CHRF(), sacrebleu.TER()):
+            score = metric.corpus_score(hypotheses, [references])
+            one = {"score": round(score.score, 2), "signature": str(metric.get_signature())}
+            edit_scores(place / name, lambda s, score=score, one=one: s.update({score.name: one}))
+    found = json.loads((run(place, "--borders", "99") / "comparison.json").read_text())
+    assert found["borders"] == [99]
+    for name in ("small", "big"):
+        whole, above = found["BLEU by source length"][name]
+        assert round(whole["bleu"], 2) == found["systems"][name]["runs"][0]["scores"]["BLEU"]["score"] > 1
+        assert whole["low"] < whole["bleu"] < whole["high"] and above is None
 
 
 def test_a_training_without_measurements_has_an_empty_cell(place):
@@ -148,6 +185,20 @@ REFUSALS = [
     ),
     (lambda big: edit_scores(big, lambda s: s["BLEU"].update(signature="x")), "different signatures of BLEU: .*; x"),
     (lambda big: edit_scores(big, lambda s: s.pop("TER")), "/small and .*/big have different scores"),
+    (
+        lambda big: edit_scores(big, lambda s: s.update(source="../../text/test.de")),
+        "/small and .*/big have different sources",
+    ),
+    (
+        lambda big: edit_scores(big.with_name("small-seed2"), lambda s: s["TER"].update(score=1.5)),
+        "small-seed2: TER of hypotheses is .*scores.json has 1.50",
+    ),
+    (lambda big: write(big / "training.jsonl", ["x"]), "training.jsonl is not what recipes/measure.py writes"),
+    (lambda big: write(big / "training.jsonl", ["{}"]), "training.jsonl is not what recipes/measure.py writes"),
+    (
+        lambda big: write(big / "train.log", [line.replace("| wps", "|") for line in lines(big / "train.log")]),
+        "big/train.log, line 5: no 'wps' in the line",
+    ),
     (
         lambda big: edit_scores(big, lambda s: s["chrF2"].update(score=1.5)),
         "chrF2 of hypotheses is .*scores.json has 1.50",
@@ -196,14 +247,20 @@ def test_a_folder_given_twice_is_refused(place, capsys):
 def test_the_script_finds_all_seeds(place):
     script = ROOT / "recipes" / "compare.sh"
     work = ("--work", place.parent)
+    shutil.copytree(place / "small-seed2", place / "small-seed10")
     run_recipe(script, "multi30k", "small", "big", *work, "--resamples", "50")
     output = place / "comparison"
+    found = json.loads((output / "comparison.json").read_text())["systems"]["small"]["runs"]
+    assert [one["folder"].split("/")[-1] for one in found] == ["small", "small-seed2", "small-seed10"]
     assert set(cells(output)) == {"small", "big"} and "±" in cells(output)["small"]["BLEU"]
     assert "no finished run of tiny in" in run_recipe(script, "multi30k", "small", "tiny", *work, succeeds=False)
     assert "no recipe 'x': there are iwslt14_de_en" in run_recipe(script, "x", "small", *work, succeeds=False)
     assert "needs at least one MODEL" in run_recipe(script, "multi30k", *work, succeeds=False)
     message = run_recipe(script, "multi30k", "nothing", *work, succeeds=False)
     assert "no finished run of nothing" in message and "bash recipes/multi30k/run.sh nothing" in message
+    assert "--src and --tgt go together" in run_recipe(
+        script, "multi30k", "small", *work, "--src", "en", succeeds=False
+    )
     shutil.copytree(place / "small", place.parent / "de-en" / "small")
     assert "has de-en en-de: choose by --src and --tgt" in run_recipe(
         script, "multi30k", "small", *work, succeeds=False

@@ -14,87 +14,59 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest
 
 from fairseq_bahdanau.cli.files import complete, read_lines, require_same_length, run_and_print, write_text
-from fairseq_bahdanau.cli.length_curve import curves, cut, draw, read_borders, require_resamples, titles
-from fairseq_bahdanau.cli.runs import Run, read_run
+from fairseq_bahdanau.cli.length_curve import Score, curves, cut, draw, read_borders, require_resamples, titles
+from fairseq_bahdanau.cli.runs import Run, Systems, read_systems, require_comparable
 
-Systems = Dict[str, List[Run]]
 TESTED = ("BLEU", "chrF2", "TER")  # other scores are of another text than the hypotheses' file
-SIGNIFICANT = 0.05
 
 
-def read_systems(named: List[str]) -> Systems:
-    """The runs of every ``NAME=DIR,DIR...``, which are seeds of one system.
-
-    Raises:
-        ValueError: another form, a name or folder given twice, or what is wrong with a folder
-    """
-    systems: Systems = {}
-    folders: List[str] = []
-    for one in named:
-        name, equals, given = one.partition("=")
-        if not (name and equals and given):
-            raise ValueError(f"--run {one}: must be NAME=DIR, or NAME=DIR,DIR for several seeds")
-        if name in systems:
-            raise ValueError(f"--run {one}: the name {name} is given twice")
-        for folder in given.split(","):
-            if os.path.realpath(folder) in folders:
-                raise ValueError(f"--run {one}: {folder} is given twice")
-            folders.append(os.path.realpath(folder))
-        systems[name] = [read_run(folder) for folder in given.split(",")]
-    return systems
-
-
-def require_comparable(systems: Systems) -> None:
-    """Checks that all runs were scored on the same text and in the same way.
-
-    Raises:
-        ValueError: two that were not; names both
-    """
-    first, *others = [run for runs in systems.values() for run in runs]
-    for other in others:
-        both = f"{first.folder} and {other.folder}"
-        if first.reference_sha256 != other.reference_sha256:
-            raise ValueError(f"{both} were scored on different test sets, {first.reference} and {other.reference}")
-        if list(first.metrics) != list(other.metrics):
-            raise ValueError(f"{both} have different scores: {', '.join(first.metrics)}; {', '.join(other.metrics)}")
-        for name, metric in first.metrics.items():
-            signature = other.metrics[name].signature
-            if metric.signature != signature:
-                raise ValueError(f"{both} have different signatures of {name}: {metric.signature}; {signature}")
+def options_of(signature: str) -> Dict[str, str]:
+    """What a signature of sacrebleu's tells, such as ``case`` and ``tok``."""
+    return dict(field.split(":", 1) for field in signature.split("|"))
 
 
 def build_metric(name: str, signature: str):
     """Sacrebleu's metric with the options that a signature tells."""
-    options = dict(field.split(":", 1) for field in signature.split("|"))
+    options = options_of(signature)
     lowercase = options["case"] == "lc"
     if name == "BLEU":
         return BLEU(lowercase=lowercase, tokenize=options["tok"], force=True)
     return CHRF(lowercase=lowercase) if name == "chrF2" else TER(case_sensitive=not lowercase)
 
 
+def require_own_score(run: Run, metric: str, score: float) -> None:
+    """Checks that a recorded score is that of the hypotheses beside it.
+
+    Raises:
+        ValueError: it is not
+    """
+    recorded = run.metrics[metric].score
+    if abs(score - recorded) > 0.0051:  # it was rounded
+        raise ValueError(f"{run.folder}: {metric} of hypotheses is {score:.2f}, but scores.json has {recorded:.2f}: "
+                         "run the last stage of the recipe again")  # fmt: skip
+
+
 def significance(systems: Systems, baseline: str, resamples: int) -> Dict[str, Dict[str, float]]:
     """The p-value of every tested score of every system but the baseline.
 
     Raises:
-        ValueError: a score that is not that of the hypotheses beside it
+        ValueError: a score, of any seed, that is not that of the hypotheses beside it
     """
     names = [baseline, *(name for name in systems if name != baseline)]
     first = systems[baseline][0]
     references = read_lines(first.reference)
-    for name in names:
-        run = systems[name][0]
+    for run in (run for runs in systems.values() for run in runs):
         require_same_length(f"hypotheses of {run.folder}", run.hypotheses, first.reference, references)
     metrics = {name: build_metric(name, first.metrics[name].signature) for name in TESTED if name in first.metrics}
+    for run in (run for runs in systems.values() for run in runs[1:]):  # the test below scores the first
+        for name, metric in metrics.items():
+            require_own_score(run, name, metric.corpus_score(run.hypotheses, [references]).score)
     hypotheses = [(name, systems[name][0].hypotheses) for name in names]
     _, results = PairedTest(hypotheses, metrics, [references], "bs", resamples)()
     values: Dict[str, Dict[str, float]] = {name: {} for name in names[1:]}
     for metric in metrics:
         for name, result in zip(names, results[metric]):
-            run = systems[name][0]
-            recorded = run.metrics[metric].score
-            if abs(result.score - recorded) > 0.0051:
-                raise ValueError(f"{run.folder}: {metric} of hypotheses is {result.score:.2f}, but scores.json has "
-                                 f"{recorded:.2f}: run the last stage of the recipe again")  # fmt: skip
+            require_own_score(systems[name][0], metric, result.score)
             if name != baseline:
                 values[name][metric] = result.p_value
     return values
@@ -149,8 +121,25 @@ def notes(systems: Systems, baseline: str, resamples: int) -> List[str]:
     return lines
 
 
-def plot(systems: Systems, borders: List[int], resamples: int, path: str) -> None:
-    """Draws validation perplexity against updates, every seed, and BLEU against source length, the first seed."""
+def by_length(systems: Systems, borders: List[int], resamples: int) -> Dict[str, List[Optional[Score]]]:
+    """BLEU, computed as the signature in scores.json tells, of every bucket of source lengths; of the first seeds.
+
+    Raises:
+        ValueError: source and reference have different numbers of lines
+    """
+    first = next(iter(systems.values()))[0]
+    sources, references = read_lines(first.source), read_lines(first.reference)
+    require_same_length(first.source, sources, first.reference, references)
+    options = options_of(first.metrics["BLEU"].signature)
+    hypotheses = {name: runs[0].hypotheses for name, runs in systems.items()}
+    if options["case"] == "lc":  # sacrebleu lowers both sides, before it cuts words
+        references = [line.lower() for line in references]
+        hypotheses = {name: [line.lower() for line in lines] for name, lines in hypotheses.items()}
+    return curves(hypotheses, references, cut(sources, borders), options["tok"], resamples)
+
+
+def picture(systems: Systems, scores: Dict[str, List[Optional[Score]]], names: List[str]) -> Figure:
+    """Validation perplexity against updates, every seed, and BLEU against source length, the first seed."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     learning, lengths = figure.subplots(1, 2)
     for number, (name, runs) in enumerate(systems.items()):
@@ -160,14 +149,8 @@ def plot(systems: Systems, borders: List[int], resamples: int, path: str) -> Non
     learning.set(xlabel="updates", ylabel="validation perplexity", yscale="log")
     learning.grid(alpha=0.3)
     learning.legend()
-    first = next(iter(systems.values()))[0]
-    sources, references = read_lines(first.source), read_lines(first.reference)
-    require_same_length(first.source, sources, first.reference, references)
-    buckets = cut(sources, borders)
-    hypotheses = {name: runs[0].hypotheses for name, runs in systems.items()}
-    draw(lengths, curves(hypotheses, references, buckets, "13a", resamples), titles(borders))
-    with complete(path) as part:
-        figure.savefig(part, format="png", dpi=100)
+    draw(lengths, scores, names)
+    return figure
 
 
 def as_json(systems: Systems, p_values: Dict[str, Dict[str, float]]) -> dict:
@@ -205,13 +188,17 @@ def run(args: argparse.Namespace) -> List[str]:
     if baseline not in systems:
         raise ValueError(f"--baseline {baseline}: no such run; there are {', '.join(systems)}")
     p_values = significance(systems, baseline, args.resamples)
+    scores = by_length(systems, borders, args.resamples)
     lines = [*rows(systems, p_values), "", *notes(systems, baseline, args.resamples)]
     try:
         os.makedirs(args.output, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--output {args.output}: {error.strerror}") from error
-    plot(systems, borders, args.resamples, os.path.join(args.output, "comparison.png"))
-    numbers = json.dumps({"baseline": baseline, "systems": as_json(systems, p_values)}, indent=2)
+    with complete(os.path.join(args.output, "comparison.png")) as part:
+        picture(systems, scores, titles(borders)).savefig(part, format="png", dpi=100)
+    lengths = {name: [one and one._asdict() for one in of_system] for name, of_system in scores.items()}
+    numbers = json.dumps({"baseline": baseline, "systems": as_json(systems, p_values), "borders": borders,
+                          "BLEU by source length": lengths}, indent=2)  # fmt: skip
     write_text(os.path.join(args.output, "comparison.json"), [numbers])
     write_text(os.path.join(args.output, "comparison.md"), lines)
     return lines

@@ -56,6 +56,9 @@ class Run(NamedTuple):
         }
 
 
+Systems = Dict[str, List[Run]]  # the runs of every system, a seed each
+
+
 def read(folder: str, name: str) -> List[str]:
     """The lines of a file of a run.
 
@@ -69,7 +72,11 @@ def read(folder: str, name: str) -> List[str]:
 
 
 def number_after(key: str, line: str) -> float:
-    """The number of ``| key 1,234.5 |`` in a line of fairseq's log."""
+    """The number of ``| key 1,234.5 |`` in a line of fairseq's log.
+
+    Raises:
+        ValueError: the line has none
+    """
     found = re.search(rf"\| {key} ([-\d.,e+]+|inf|nan)", line)
     if found is None:
         raise ValueError(f"no '{key}' in the line '{line}'")
@@ -83,27 +90,39 @@ def read_log(folder: str) -> Log:
         ValueError: it is not the log of a training that has ended an epoch and validated
     """
     parameters, epochs, validations = 0, {}, {}
-    for line in read(folder, "train.log"):
-        counted = re.search(r"num\. shared model params: ([\d,]+)", line)
-        if counted:
-            parameters = int(counted[1].replace(",", ""))
-        epoch = re.search(r"\bepoch (\d+) \| ", line)
-        if epoch and " valid on " in line:
-            updates = int(number_after("num_updates", line))
-            validations[updates] = (updates, number_after("ppl", line))
-        elif epoch and "| train_wall " in line:
-            values = [number_after(key, line) for key in ("num_updates", "wps", "train_wall")]
-            epochs[int(epoch[1])] = (int(values[0]), values[1], values[2])
+    path = os.path.join(folder, "train.log")
+    for number, line in enumerate(read(folder, "train.log"), start=1):
+        try:
+            counted = re.search(r"num\. shared model params: ([\d,]+)", line)
+            if counted:
+                parameters = int(counted[1].replace(",", ""))
+            epoch = re.search(r"\bepoch (\d+) \| ", line)
+            if epoch and " valid on " in line:
+                updates = int(number_after("num_updates", line))
+                validations[updates] = (updates, number_after("ppl", line))
+            elif epoch and "| train_wall " in line:
+                values = [number_after(key, line) for key in ("num_updates", "wps", "train_wall")]
+                epochs[int(epoch[1])] = (int(values[0]), values[1], values[2])
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
     if not (parameters and epochs and validations):
-        raise ValueError(f"{os.path.join(folder, 'train.log')} has no epoch with its end: run the recipe to its end")
+        raise ValueError(f"{path} has no epoch with its end: run the recipe to its end")
     return Log(parameters, [epochs[number] for number in sorted(epochs)], sorted(validations.values()))
 
 
 def read_peak(folder: str) -> Optional[float]:
-    """Gigabytes of the training's largest process; None where nobody has measured them."""
-    if not os.path.isfile(os.path.join(folder, "training.jsonl")):
+    """Gigabytes of the training's largest process; None where nobody has measured them.
+
+    Raises:
+        ValueError: a line that recipes/measure.py does not write
+    """
+    path = os.path.join(folder, "training.jsonl")
+    if not os.path.isfile(path):
         return None
-    return max(json.loads(line)["peak_memory_gb"] for line in read(folder, "training.jsonl"))
+    try:
+        return max(json.loads(line)["peak_memory_gb"] for line in read_lines(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not what recipes/measure.py writes: {error!r}") from error
 
 
 def read_run(folder: str) -> Run:
@@ -142,3 +161,47 @@ def read_run(folder: str) -> Run:
         " ".join(read(folder, "search.args")),
         "\n".join(read(folder, "flags.args")),
     )
+
+
+def read_systems(named: List[str]) -> Systems:
+    """The runs of every ``NAME=DIR,DIR...``, which are seeds of one system.
+
+    Raises:
+        ValueError: another form, a name or folder given twice, or what is wrong with a folder
+    """
+    systems: Systems = {}
+    folders: List[str] = []
+    for one in named:
+        name, equals, given = one.partition("=")
+        if not (name and equals and given):
+            raise ValueError(f"--run {one}: must be NAME=DIR, or NAME=DIR,DIR for several seeds")
+        if name in systems:
+            raise ValueError(f"--run {one}: the name {name} is given twice")
+        for folder in given.split(","):
+            if os.path.realpath(folder) in folders:
+                raise ValueError(f"--run {one}: {folder} is given twice")
+            folders.append(os.path.realpath(folder))
+        systems[name] = [read_run(folder) for folder in given.split(",")]
+    return systems
+
+
+def require_comparable(systems: Systems) -> None:
+    """Checks that all runs were scored on the same text and in the same way.
+
+    Raises:
+        ValueError: two that were not; names both
+    """
+    first, *others = [run for runs in systems.values() for run in runs]
+    sources = read_lines(first.source)
+    for other in others:
+        both = f"{first.folder} and {other.folder}"
+        if first.reference_sha256 != other.reference_sha256:
+            raise ValueError(f"{both} were scored on different test sets, {first.reference} and {other.reference}")
+        if read_lines(other.source) != sources:
+            raise ValueError(f"{both} have different sources, {first.source} and {other.source}")
+        if list(first.metrics) != list(other.metrics):
+            raise ValueError(f"{both} have different scores: {', '.join(first.metrics)}; {', '.join(other.metrics)}")
+        for name, metric in first.metrics.items():
+            signature = other.metrics[name].signature
+            if metric.signature != signature:
+                raise ValueError(f"{both} have different signatures of {name}: {metric.signature}; {signature}")
