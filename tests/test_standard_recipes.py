@@ -67,6 +67,17 @@ def test_iwslt14_has_two_scores(iwslt14):
     assert f"BLEU, tokenised, lower-cased = {tokenized.score:.2f}" in printed
 
 
+def test_iwslt14_runs_are_compared_by_both_scores(iwslt14):
+    place, _ = iwslt14
+    work = place / "work"
+    printed = run_recipe(RECIPES / "compare.sh", "iwslt14_de_en", "tiny", "--work", work, "--resamples", "40")
+    head, _, row = (line for line in printed.splitlines() if line.startswith("|"))
+    scores = json.loads((work / "de-en" / "tiny" / "scores.json").read_text())
+    cells = dict(zip(head.strip("| ").split(" | "), row.strip("| ").split(" | ")[1:]))
+    for name in ("BLEU, tokenised, lower-cased", "BLEU", "chrF2", "TER"):
+        assert float(cells[name]) == scores[name]["score"]
+
+
 def test_raw_text_is_translated_as_the_test_set_was(iwslt14):
     place, _ = iwslt14
     run, text = place / "work" / "de-en" / "tiny", place / "work" / "text"
@@ -141,7 +152,8 @@ def test_wmt14_en_fr_is_trained_in_shards(tmp_path):
     dictionaries = {(pair / f"bin{shard}" / "dict.en.txt").read_text() for shard in range(8)}
     assert dictionaries == {(pair / "bin" / "dict.en.txt").read_text()}
     loaded = re.findall(r"bin(\d) train en-fr (\d+) examples", printed)
-    assert [int(shard) for shard, _ in loaded] == [*range(8), 0]  # an epoch each, then the first again
+    # An epoch each, then the first again; fairseq has loaded the tenth epoch's before it sees that it is done.
+    assert [int(shard) for shard, _ in loaded] == [*range(8), 0, 1]
     assert sum(int(count) for _, count in loaded[:8]) == len(lines(pair / "train.en"))
     assert json.loads((pair / "tiny" / "scores.json").read_text())["sentences"] == 11
 
