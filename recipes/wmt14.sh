@@ -3,10 +3,16 @@
 #   training   array: "ARCHIVE CORPUS", CORPUS being members CORPUS.LANG of the archive (or CORPUS.LANG.gz, with .gz written)
 #   tests      array: "SPLIT ARCHIVE MEMBER-%s.%s.sgm SEGMENTS", %s being src or ref and the language
 #   disk_gb    what everything takes, about
+#   src, tgt   the pair, either way round
+#
+# and calls run_recipe "$@".
 #
 # shellcheck shell=bash disable=SC2034,SC2154
 
-sums=$here/SUMS
+model=bigru_bahdanau_maxout last=8 vocab_size=32000 sums=$here/SUMS
+sample=(--sample 5000000) clean=(--max-pieces 250 --max-ratio 1.5)
+checkpoints=(--save-interval-updates 2000 --keep-interval-updates 10 --no-epoch-checkpoints) averaged=update
+search=(--beam 4 --lenpen 0.6 --batch-size 64)
 accepts="MODEL --raw --sums --vocab-size --pairs --processes --nodes --master"
 
 # archives: the names of all of them, each once.
@@ -66,4 +72,16 @@ prepare() {
     python "$recipes/wmt14.py" test-set --segments "$count" --sgm "$(printf "$member" ref "$tgt")" --output "$text/$split.$tgt"
   done
   mark_done "$text/prepared"
+}
+
+# run_recipe ARGUMENTS...: reads the options and runs the stages.
+run_recipe() {
+  local languages="$src $tgt"
+  parse_options "$@"
+  [ "$src $tgt" = "$languages" ] || [ "$tgt $src" = "$languages" ] ||
+    die "--src and --tgt are ${languages/ / and }, one way or the other, not $src and $tgt"
+  open_work
+  text=$work/text
+  open_model "$model"
+  run_stages "$first" "$last" download extract prepare segment binarize train translate score
 }

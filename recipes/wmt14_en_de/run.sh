@@ -36,14 +36,5 @@ tests=(
   "valid dev.tgz dev/newstest2013-%s.%s.sgm 3000"
   "test test-full.tgz test-full/newstest2014-deen-%s.%s.sgm 3003"
 )
-disk_gb=12
-model=bigru_bahdanau_maxout src=en tgt=de last=8 vocab_size=32000
-sample=(--sample 5000000) clean=(--max-pieces 250 --max-ratio 1.5)
-checkpoints=(--save-interval-updates 2000 --keep-interval-updates 10 --no-epoch-checkpoints) averaged=update
-search=(--beam 4 --lenpen 0.6 --batch-size 64)
-parse_options "$@"
-[[ "$src $tgt" =~ ^(en\ de|de\ en)$ ]] || die "--src and --tgt are en and de, or de and en, not $src and $tgt"
-open_work
-text=$work/text
-open_model "$model"
-run_stages "$first" "$last" download extract prepare segment binarize train translate score
+disk_gb=12 src=en tgt=de
+run_recipe "$@"
