@@ -204,6 +204,7 @@ REFUSALS = [
         "chrF2 of hypotheses is .*scores.json has 1.50",
     ),
     (lambda big: edit_scores(big, lambda s: s.pop("source")), "scores.json is not what recipes/score.py writes"),
+    (lambda big: edit_scores(big, lambda s: s.pop("BLEU")), "scores.json is not what recipes/score.py writes"),
     (lambda big: (big / "scores.json").unlink(), "scores.json is missing: run the recipe to its end"),
     (lambda big: (big / "train.log").write_text("x\n"), "train.log has no epoch"),
     (lambda big: (big / "generate.log").write_text("x\n"), "generate.log does not tell sentences/s"),

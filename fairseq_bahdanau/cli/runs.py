@@ -137,6 +137,7 @@ def read_run(folder: str) -> Run:
         metrics = {name: Metric(one["score"], one["signature"]) for name, one in scores.items() if type(one) is dict}
         source, reference = (os.path.normpath(os.path.join(folder, scores[side])) for side in ("source", "reference"))
         sha256 = scores["reference_sha256"]
+        metrics["BLEU"]  # which every recipe has
     except (json.JSONDecodeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not what recipes/score.py writes: {error!r}") from error
     named = [name for name in sorted(os.listdir(folder)) if re.fullmatch(r"hypotheses\.\w+", name)]
