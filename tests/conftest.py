@@ -1,158 +1,15 @@
-"""Small models, a small corpus, and a way to run fairseq's commands as a user does."""
+"""What tests ask for by name: a small corpus, its data, a model that has learnt it, and cli.align on that model."""
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from fairseq.data import Dictionary
-from omegaconf import OmegaConf
+from support import preprocess, train, write
 
-import fairseq_bahdanau
 from fairseq_bahdanau.cli import align
-from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
 
 torch.set_num_threads(1)  # the models are tiny; threads that wait for each other only cost time
-ROOT = Path(__file__).resolve().parent.parent
-PLUGIN = Path(fairseq_bahdanau.__path__[0])
-# All different, so that no mistaken product fits by accident.
-SIZES = {
-    "encoder_embed_dim": 5,
-    "encoder_hidden_size": 6,
-    "decoder_embed_dim": 7,
-    "decoder_hidden_size": 8,
-    "attention_dim": 9,
-    "maxout_dim": 10,
-    "maxout_pool_size": 3,
-}
-# The members of the family, by what differs from the default.
-VARIANTS = [
-    {},
-    {"share_decoder_input_output_embed": True},
-    {"maxout_pool_size": 1},
-    {"attention_score": "dot", "decoder_hidden_size": 12},
-    {"attention_score": "bilinear"},
-    {"decoder_order": "update-look-generate"},
-    {"decoder_order": "update-look-update-generate"},
-    {"decoder_order": "update-look-generate", "attention_score": "bilinear", "attention": "hard"},
-    {"attention": "hard"},
-    {"attention": "hard", "hard_attention_top_k": 2},
-    {"attention": "hard", "hard_attention_top_k": 3, "attention_score": "bilinear"},
-    {"context": "fixed"},
-    {"context": "fixed", "encoder_bidirectional": "off", "cell": "lstm"},
-    {"cell": "lstm"},
-    {"cell": "lstm", "decoder_order": "update-look-update-generate", "encoder_layers": 2},
-    {"cell": "rnn", "encoder_bidirectional": "off"},
-    {"gru_reset": "before"},
-    {"gru_reset": "before", "encoder_layers": 3, "decoder_order": "update-look-update-generate"},
-    {"gru_reset": "before", "decoder_order": "update-look-generate", "decoder_out_embed_dim": 11, "output_bias": True},
-]
-variants = pytest.mark.parametrize(
-    "options", VARIANTS, ids=lambda options: "-".join(map(str, options.values())) or "default"
-)
-# What cli.align is tried on: a model that has learnt the corpus below writes these backwards.
-SENTENCES = ["a1 a2 a3", "a4", "a5 a6 a0 a7 a1", "a2 a0"]
-TINY_TRAINING = (
-    "--criterion label_smoothed_cross_entropy --optimizer adam --lr 0.005 --clip-norm 1 --max-tokens 300 "
-    "--required-batch-size-multiple 1 --cpu --log-format simple"
-).split()
-TINY_FLAGS = (
-    "--arch bigru_bahdanau_maxout --encoder-embed-dim 20 --encoder-hidden-size 24 --decoder-embed-dim 28 "
-    "--decoder-hidden-size 40 --attention-dim 32 --maxout-dim 36"
-).split() + TINY_TRAINING
-
-
-def dictionary(words: int, prefix: str = "w") -> Dictionary:
-    """A dictionary of so many words, after the four special ones."""
-    result = Dictionary()
-    for number in range(words):
-        result.add_symbol(f"{prefix}{number}")
-    return result
-
-
-def build_model(source: Dictionary = None, target: Dictionary = None, **options) -> BahdanauModel:
-    """A model in evaluation mode; options that are not given have the sizes above."""
-    task = SimpleNamespace(
-        source_dictionary=source or dictionary(13), target_dictionary=target or dictionary(17, "z"), cfg=None
-    )
-    positions = {"max_source_positions": 1024, "max_target_positions": 1024}
-    torch.manual_seed(2)
-    cfg = OmegaConf.structured(BahdanauConfig(**{**SIZES, **positions, **options}))
-    return BahdanauModel.build_model(cfg, task).eval()
-
-
-def shake(model: BahdanauModel) -> BahdanauModel:
-    """Gives every parameter, biases and v too, a size at which mistakes show."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in model.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * 0.5
-    return model
-
-
-def pad(rows, padding_idx: int, left: bool, columns: int = 0) -> torch.Tensor:
-    """Lists of words as one tensor, padded on one side to the longest or to ``columns``."""
-    columns = max(columns, *map(len, rows))
-    padding = [[padding_idx] * (columns - len(row)) for row in rows]
-    return torch.tensor([p + row if left else row + p for row, p in zip(rows, padding)])
-
-
-def run_command(name: str, *args, succeeds: bool = True, stdin: bytes = b"", **environment) -> str:
-    """Runs a command of this environment, such as ``fairseq-train``; returns what it printed."""
-    program = [sys.executable] if name == "python" else [str(Path(sys.executable).with_name(name))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment}
-    finished = subprocess.run(
-        [*program, *map(str, args)], input=stdin, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    printed = finished.stdout.decode()
-    assert (finished.returncode == 0) == succeeds, printed
-    return printed
-
-
-def run_recipe(script: Path, *args, succeeds: bool = True, **environment) -> str:
-    """Runs a script of recipes/ in this environment; returns what it printed, or the last line of its complaint."""
-    finished = subprocess.run(
-        [str(word) for word in ("bash", script, *args)],
-        env={
-            **os.environ,
-            "VIRTUAL_ENV": sys.prefix,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONWARNINGS": "ignore",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert (finished.returncode == 0) == succeeds, finished.stdout + finished.stderr
-    return finished.stdout if succeeds else finished.stderr.strip().splitlines()[-1]
-
-
-def train(data: Path, save_dir: Path, *args, **keywords) -> str:
-    """fairseq-train of a tiny model; a flag given here overrides the tiny one."""
-    return run_command(
-        "fairseq-train", data, "--user-dir", PLUGIN, *TINY_FLAGS, "--save-dir", save_dir, *args, **keywords
-    )
-
-
-def generate(data: Path, path, *args, **keywords) -> str:
-    """fairseq-generate of the test set."""
-    flags = ("--user-dir", PLUGIN, "--path", path, "--required-batch-size-multiple", "1", "--cpu")
-    return run_command("fairseq-generate", data, *flags, *args, **keywords)
-
-
-def lines_of(kind: str, printed: str) -> dict:
-    """The lines ``kind-NUMBER<TAB>...`` that fairseq printed, by number, split at tabs; of n-best lists, all."""
-    result: dict = {}
-    for line in printed.splitlines():
-        if line.startswith(f"{kind}-"):
-            number, *fields = line[len(kind) + 1 :].split("\t")
-            result.setdefault(int(number), []).append(fields)
-    return result
 
 
 @pytest.fixture(scope="session")
@@ -172,13 +29,6 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
-def preprocess(corpus: Path, destination: Path, *args) -> Path:
-    """fairseq-preprocess of the corpus."""
-    splits = [part for split in ("train", "valid", "test") for part in (f"--{split}pref", corpus / split)]
-    run_command("fairseq-preprocess", "-s", "xx", "-t", "yy", *splits, "--destdir", destination, *args)
-    return destination
-
-
 @pytest.fixture(scope="session")
 def data(corpus, tmp_path_factory) -> Path:
     """The binarized corpus, with alignments."""
@@ -191,31 +41,6 @@ def checkpoint(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train(data, folder, "--max-epoch", "120", "--validate-interval", "120", "--save-interval", "120")
     return folder / "checkpoint_last.pt"
-
-
-def lines(path: Path) -> list:
-    """The lines of a text file."""
-    return path.read_text(encoding="utf-8").splitlines()
-
-
-def write(path: Path, content: list) -> Path:
-    """Writes lines to a text file; returns its path."""
-    path.write_text("".join(f"{line}\n" for line in content), encoding="utf-8")
-    return path
-
-
-def weights(folder: Path) -> dict:
-    """What cli.align left in alignment.tsv: words of both sides and weights (target, source), by sentence and rank."""
-    found: dict = {}
-    head, *rows = [line.split("\t") for line in lines(folder / "alignment.tsv")]
-    assert head == ["sentence", "rank", "source_index", "target_index", "source", "target", "weight"]
-    for sentence, rank, i, j, source, target, weight in rows:
-        words, others, table = found.setdefault((int(sentence), int(rank)), ({}, {}, {}))
-        words[int(i)], others[int(j)], table[int(j), int(i)] = source, target, float(weight)
-    return {
-        key: (list(a.values()), list(b.values()), np.array([[w[j, i] for i in a] for j in b]))
-        for key, (a, b, w) in found.items()
-    }
 
 
 @pytest.fixture

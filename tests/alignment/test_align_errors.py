@@ -1,0 +1,83 @@
+"""What cli.align says when something is wrong, and what it leaves behind then."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq import checkpoint_utils
+from fairseq.models.lstm import LSTMModel, base_architecture
+from support import SENTENCES, write
+
+from fairseq_bahdanau import pictures
+from fairseq_bahdanau.cli import alignment_files
+
+
+def without_attention(checkpoint, data, path):
+    """A checkpoint of fairseq's lstm, as its trainer would write it."""
+    saved = torch.load(checkpoint)
+    args = Namespace(arch="lstm", decoder_attention="0", encoder_embed_dim=8, decoder_embed_dim=8, criterion="")
+    base_architecture(args)
+    _, _, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
+    saved["model"] = LSTMModel.build_model(args, task).state_dict()
+    args._name = "lstm"
+    saved["cfg"]["model"] = args
+    torch.save(saved, path)
+    return path
+
+
+def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path, capsys):
+    short, damaged = write(tmp_path / "short", ["b1"]), write(tmp_path / "damaged", ["no checkpoint"])
+    padding = write(tmp_path / "padding", ["b1", "<pad>", "b2", "b3"])
+    lstm = without_attention(checkpoint, data, tmp_path / "lstm.pt")
+    long = ["a1", " ".join(["a1"] * 1024)]
+    for sentences, flags, where, wanted in (
+        ([], [], {}, "the input is empty"),
+        (["", " "], [], {}, "the input is empty"),
+        (SENTENCES, ["--target", short], {}, f"--target {short} has 1 lines, but the input has 4"),
+        (SENTENCES, ["--target", tmp_path / "gone"], {}, f"cannot read {tmp_path / 'gone'}: No such file"),
+        (SENTENCES, ["--target", padding], {}, f"--target {padding}, line 2: <pad> is padding, and no word"),
+        (long, [], {}, "the input, line 2: 1025 tokens, but the model takes at most 1024"),
+        (SENTENCES, [], {"path": lstm}, f"--path {lstm}: a LSTMModel, of another architecture"),
+        (SENTENCES, [], {"path": f"{checkpoint}:{lstm}"}, f"--path {lstm}: a LSTMModel, of another architecture"),
+        (SENTENCES, [], {"path": "gone.pt"}, "--path gone.pt cannot be loaded: Model file not found: gone.pt"),
+        (SENTENCES, [], {"path": damaged}, f"--path {damaged} cannot be loaded"),
+        (SENTENCES, [], {"folder": tmp_path / "gone"}, f"DATA_BIN: no such folder: {tmp_path / 'gone'}"),
+        (SENTENCES, [], {"folder": tmp_path}, f"DATA_BIN: no file in {tmp_path} tells its languages"),
+        (SENTENCES, ["-s", "de", "-t", "yy"], {}, f"DATA_BIN: {data}: [Errno 2] No such file"),
+        (SENTENCES, ["--merge-subwords"], {}, "--merge-subwords: no word of either dictionary begins with ▁"),
+        (SENTENCES, ["--bpe", "sentencepiece", "--sentencepiece-model", "gone.model"], {}, "--tokenizer or --bpe: "),
+        (SENTENCES, ["--score-reference"], {}, "--score-reference and --constraints: give --target FILE"),
+        (SENTENCES, ["--sampling"], {}, "--sampling requires --nbest to be equal to --beam"),
+        (SENTENCES, ["--output", short], {}, f"--output {short}: File exists"),
+    ):
+        with pytest.raises(SystemExit):
+            run_align(sentences, *flags, **where)
+        *usage, said = capsys.readouterr().err.splitlines()
+        assert said.startswith(f"python -m fairseq_bahdanau.cli.align: error: {wanted}") and len(usage) <= 3
+        assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_missing_font_leaves_the_page(run_align, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(pictures, "installed_fonts", lambda: [])
+    with pytest.raises(SystemExit) as stopped:
+        run_align(["a1 天", "a2 a3", "天"])
+    assert stopped.value.code == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == (
+        "align: cannot draw 0000.png: no installed font has '天' (U+5929, CJK UNIFIED IDEOGRAPH-5929); install one, on "
+        "Debian the package fonts-noto-cjk; index.html shows it (2 of 3 pictures are missing)"
+    )
+    assert "天" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.glob("out/*.png")] == ["0001.png"]
+
+
+def test_an_interruption_leaves_nothing_half_written(run_align, monkeypatch, tmp_path):
+    def interrupted(alignment, path, file_format):
+        write(Path(path), ["half"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(alignment_files, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_align(SENTENCES)
+    assert not list(tmp_path.glob("out/*.p*ng*")) and len(list(tmp_path.glob("out/*"))) == 4

@@ -1,0 +1,104 @@
+"""fairseq-train: criteria, optimizers, resuming, several processes."""
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from support import PLUGIN, TINY_FLAGS, generate, lines_of, train
+
+
+def parameters(path):
+    return torch.load(path)["model"]
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--optimizer", "adam", "--lr", "0.005", "--dropout", "0.2"],
+        ["--optimizer", "adadelta", "--lr", "1", "--adadelta-rho", "0.95", "--update-freq", "2", "--dropout", "0.2"],
+        ["--eval-bleu", "--eval-bleu-detok", "space", "--eval-bleu-args", '{"beam": 2, "max_len_b": 10}',
+         "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric"],
+    ],
+    ids=["adam", "adadelta", "eval-bleu"],
+)  # fmt: skip
+def test_stopped_and_resumed_training_equals_uninterrupted(flags, data, tmp_path):
+    flags = [*flags, "--update-epoch-batch-itr", "True", "--no-epoch-checkpoints"]
+    printed = train(data, tmp_path / "whole", *flags, "--max-epoch", "2")
+    train(data, tmp_path / "parts", *flags, "--max-epoch", "1")
+    resumed = train(data, tmp_path / "parts", *flags, "--max-epoch", "2")
+    assert "Loaded checkpoint" in resumed
+    paths = [tmp_path / name / "checkpoint_last.pt" for name in ("whole", "parts")]
+    assert same(*map(parameters, paths))
+    assert ("| bleu " in printed) == ("--eval-bleu" in flags)
+    assert len(lines_of("H", generate(data, paths[0]))) == 21
+
+
+def test_alignment_criterion_trains_the_attention(data, tmp_path):
+    flags = (
+        "--criterion",
+        "label_smoothed_cross_entropy_with_alignment",
+        "--load-alignments",
+        "--alignment-lambda",
+        "1",
+    )
+    printed = train(data, tmp_path, *flags, "--max-epoch", "14", "--no-save")
+    losses = [float(loss) for loss in re.findall(r"\| train \| .*?alignment_loss ([\d.]+)", printed)]
+    assert len(losses) == 14 and losses[-1] < 0.5 * losses[0]
+
+
+def test_adaptive_softmax(data, tmp_path):
+    flags = ("--criterion", "adaptive_loss", "--adaptive-softmax-cutoff", "6,9", "--ddp-backend", "legacy_ddp")
+    printed = train(data, tmp_path, *flags, "--max-epoch", "6", "--no-epoch-checkpoints")
+    losses = [float(loss) for loss in re.findall(r"\| train \| epoch \d+ \| loss ([\d.]+)", printed)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert "decoder.output_projection.weight" not in parameters(tmp_path / "checkpoint_last.pt")
+    assert len(lines_of("H", generate(data, tmp_path / "checkpoint_last.pt"))) == 21
+
+
+def test_memory_efficient_fp16(data, tmp_path):
+    printed = train(data, tmp_path, "--memory-efficient-fp16", "--max-update", "6", "--no-epoch-checkpoints")
+    losses = re.findall(r"\| train \| epoch \d+ \| loss ([\d.]+|nan|inf)", printed)
+    assert losses and all(0 < float(loss) < 10 for loss in losses)
+
+
+def two_processes(data, save_dir, *flags):
+    """One training in two processes over gloo, the way fairseq can on a CPU; returns what they printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = ("--distributed-world-size", "2", "--distributed-init-method", f"tcp://127.0.0.1:{port}",
+              "--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp")  # fmt: skip
+    command = [Path(sys.executable).with_name("fairseq-train"), data, "--user-dir", PLUGIN, *TINY_FLAGS, *common]
+    command += ["--save-dir", save_dir, "--no-epoch-checkpoints", "--update-epoch-batch-itr", "True", *flags]
+    processes = [
+        subprocess.Popen(
+            [*map(str, command), "--distributed-rank", str(rank)],
+            env={"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PATH": "/usr/bin:/bin"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for rank in (0, 1)
+    ]
+    printed = [process.communicate(timeout=300)[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(printed)
+    return printed
+
+
+def test_two_processes_equal_one_with_twice_the_batches_and_resume(data, tmp_path):
+    first, _ = two_processes(data, tmp_path / "two", "--max-epoch", "1")
+    assert "training on 2 devices" in first
+    resumed, _ = two_processes(data, tmp_path / "two", "--max-epoch", "2")  # process 1 gets it from process 0
+    assert "Loaded checkpoint" in resumed
+    flags = ("--update-freq", "2", "--update-epoch-batch-itr", "True", "--no-epoch-checkpoints", "--max-epoch", "2")
+    train(data, tmp_path / "one", *flags)
+    two, one = (parameters(tmp_path / name / "checkpoint_last.pt") for name in ("two", "one"))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], atol=1e-4, rtol=1e-3)

@@ -1,0 +1,157 @@
+"""Options that contradict each other, the dictionaries or a file: one line that names the flag, before any training."""
+
+import re
+
+import pytest
+import torch
+from fairseq.models import ARCH_MODEL_REGISTRY
+from omegaconf import OmegaConf
+from support import PLUGIN, build_model, dictionary, train
+
+from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
+
+SAME = dictionary(9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"maxout_pool_size": 0}, "--maxout-pool-size must be at least 1, not 0"),
+        ({"attention_dim": -3}, "--attention-dim must be at least 1, not -3"),
+        ({"hard_attention_top_k": 0, "attention": "hard"}, "--hard-attention-top-k must be at least 1, not 0"),
+        ({"hard_attention_top_k": 2}, "--hard-attention-top-k is for --attention hard"),
+        ({"attention_score": "dot"}, "--attention-score dot needs a --decoder-hidden-size of 12, .* not 8"),
+        (
+            {"attention_score": "dot", "encoder_bidirectional": "off"},
+            "--attention-score dot needs a --decoder-hidden-size of 6, .* not 8",
+        ),
+        ({"gru_reset": "before", "cell": "lstm"}, "--gru-reset before is for --cell gru, not lstm"),
+        ({"encoder_layers": 0}, "--encoder-layers must be at least 1, not 0"),
+        (
+            {"context": "fixed", "decoder_order": "update-look-generate"},
+            "--context fixed has no attention: leave out --decoder-order update-look-generate",
+        ),
+        ({"context": "fixed", "attention_score": "dot", "decoder_hidden_size": 12}, "leave out --attention-score dot"),
+        ({"context": "fixed", "attention": "hard"}, "leave out --attention hard"),
+        ({"decoder_out_embed_dim": 0}, "--decoder-out-embed-dim must be at least 1, not 0"),
+        ({"decoder_out_embed_dim": 9, "share_decoder_input_output_embed": True}, "--decoder-out-embed-dim is 9, but"),
+        ({"adaptive_softmax_cutoff": [5], "output_bias": True}, "no output layer that could have --output-bias"),
+        ({"embed_dropout": 1.0}, "--embed-dropout must be at least 0 and less than 1, not 1.0"),
+        ({"share_all_embeddings": True}, "--share-all-embeddings needs one dictionary .*--joined-dictionary"),
+        (
+            {"share_all_embeddings": True, "source": SAME, "target": SAME},
+            "--share-all-embeddings needs equal sizes, but --encoder-embed-dim is 5 and --decoder-embed-dim is 7",
+        ),
+        (
+            {
+                "share_all_embeddings": True, "source": SAME, "target": SAME, "encoder_embed_dim": 7,
+                "decoder_embed_path": "x",
+            },
+            "give --encoder-embed-path, not --decoder-embed-path",
+        ),
+        ({"adaptive_softmax_cutoff": [5], "share_decoder_input_output_embed": True}, "-cutoff has no output layer"),
+        ({"adaptive_softmax_cutoff": [9, 5]}, "--adaptive-softmax-cutoff must rise between 1 and .* 21 words"),
+        ({"adaptive_softmax_cutoff": [5, 21]}, "--adaptive-softmax-cutoff must rise"),
+        ({"encoder_embed_path": "/nowhere"}, "--encoder-embed-path: no such file: /nowhere"),
+    ],
+)  # fmt: skip
+def test_contradiction_is_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        build_model(**options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("w1 1 2 3 4 5\n", "the first line of .* must be 'COUNT SIZE', not 'w1 1 2 3 4 5'"),
+        ("", "the first line of"),
+        ("1 4\nw1 1 2 3 4\n", "has vectors of size 4, but --encoder-embed-dim is 5"),
+        ("2 5\nw1 1 2 3 4 5\nw2 1 2 3 4\n", "has 4 values for 'w2', its first line says 5"),
+        ("1 5\nw1 1 2 x 4 5\n", "holds something that is not a number"),
+        ("1 5\nother 1 2 3 4 5\n", "has no word in common with the dictionary of 17 words"),
+    ],
+)
+def test_embedding_file_that_does_not_fit(content, message, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"--encoder-embed-path.*{message}") as error:
+        build_model(encoder_embed_path=str(path))
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def test_embedding_files_fill_the_rows_that_they_know(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("2 5\nw3 1 2 3 4 5\nunheard 9 9 9 9 9\n")
+    target.write_text("1 7\nz16 1 2 3 4 5 6 -7.5\n")
+    plain = build_model()
+    model = build_model(encoder_embed_path=str(source), decoder_embed_path=str(target))
+    assert model.encoder.embed_tokens.weight[7].tolist() == [1, 2, 3, 4, 5]
+    assert model.decoder.embed_tokens.weight[20].tolist() == [1, 2, 3, 4, 5, 6, -7.5]
+    assert torch.equal(model.encoder.embed_tokens.weight[8], plain.encoder.embed_tokens.weight[8])
+
+
+def test_defaults_are_the_papers_sizes():
+    cfg = BahdanauConfig()
+    sizes = (cfg.encoder_embed_dim, cfg.encoder_hidden_size, cfg.decoder_embed_dim, cfg.decoder_hidden_size)
+    assert sizes == (620, 1000, 620, 1000)
+    assert (cfg.attention_dim, cfg.maxout_dim, cfg.maxout_pool_size) == (1000, 500, 2)
+    assert ARCH_MODEL_REGISTRY["bigru_bahdanau_maxout"] is BahdanauModel
+
+
+def test_tied_embeddings_are_one_tensor_and_a_projection_bridges_sizes():
+    model = build_model(source=SAME, target=SAME, share_all_embeddings=True, encoder_embed_dim=7)
+    assert model.encoder.embed_tokens is model.decoder.embed_tokens
+    assert model.decoder.output_projection.weight is model.decoder.embed_tokens.weight
+    assert model.decoder.factor_proj.weight.shape == (7, 10)
+    same_size = build_model(share_decoder_input_output_embed=True, maxout_dim=7)
+    assert "decoder.factor_proj.weight" not in same_size.state_dict()
+    assert model.encoder.embed_tokens.weight[1].abs().sum() == 0
+
+
+def test_parameter_names_are_those_that_checkpoints_carry():
+    names = {re.sub(r"\.(weight|bias)$", "", name) for name in build_model().state_dict()}
+    rnn = {f"encoder.rnn.{kind}_{side}_l0{way}" for kind in ("weight", "bias") for side in ("ih", "hh")
+           for way in ("", "_reverse")}  # fmt: skip
+    assert names == rnn | {
+        "encoder.embed_tokens", "decoder.embed_tokens", "decoder.initial_state", "decoder.attention.query_proj",
+        "decoder.attention.key_proj", "decoder.attention.energy", "decoder.recurrence.embed_gates",
+        "decoder.recurrence.context_gates", "decoder.recurrence.cell.state_gates", "decoder.readout.state_proj",
+        "decoder.readout.context_proj", "decoder.readout.embed_proj", "decoder.output_projection",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--maxout-pool-size", "0"], "--maxout-pool-size must be at least 1, not 0"),
+        (["--share-all-embeddings"], "--share-all-embeddings needs one dictionary"),
+        (["--left-pad-target"], "--left-pad-target is not supported"),
+        (["--source-lang", "xx", "--target-lang", "qq"], "dict.qq.txt"),
+    ],
+)
+def test_fairseq_train_stops_before_training(flags, message, data, tmp_path):
+    printed = train(data, tmp_path / "run", *flags, succeeds=False)
+    assert message in printed.strip().splitlines()[-1]
+    assert "begin training" not in printed and not list((tmp_path / "run").glob("*"))
+
+
+def test_a_folder_without_data_is_named(tmp_path):
+    printed = train(tmp_path, tmp_path / "run", succeeds=False)
+    assert "language pair" in printed.strip().splitlines()[-1]
+
+
+def test_every_option_has_a_help_text():
+    for name, option in BahdanauConfig.__dataclass_fields__.items():
+        assert name in ("_name", "max_source_positions", "max_target_positions") or option.metadata["help"], name
+
+
+def test_the_shipped_yaml_has_the_defaults():
+    shipped = OmegaConf.load(PLUGIN / "config" / "translation.yaml").model
+    positions = ("max_source_positions", "max_target_positions")  # the task's
+    defaults = {name: value for name, value in vars(BahdanauConfig()).items() if name not in (*positions, "_name")}
+    wanted = {
+        name: value if value is None or isinstance(value, (int, float)) else str(value)
+        for name, value in defaults.items()
+    }
+    assert dict(shipped) == {"_name": "bigru_bahdanau_maxout", **wanted}
