@@ -21,6 +21,9 @@ import torch
 from curves import lengths, memory, plot
 from systems import SIZES, SYSTEMS, build, make_dictionary
 
+from fairseq_bahdanau.attention import Source
+from fairseq_bahdanau.recurrence import State
+
 WORDS = 9800
 SENTENCES = 80
 
@@ -84,10 +87,10 @@ def recurrence(size: str, batch: int, source: int, target: int, rounds: int) -> 
         decoder = build(system, size, dictionary).train().decoder
 
         def run(decoder=decoder) -> None:
-            leaves = [part.clone().requires_grad_() for part in (*inputs, annotations)]
-            keys = decoder.attention.key_proj(leaves[3])
-            states, contexts, _ = decoder.unroll(*leaves[:3], keys, leaves[3], padding_mask)
-            (states.sum() + contexts.sum()).backward()
+            embed_gates, state, context, values = (part.clone().requires_grad_() for part in (*inputs, annotations))
+            seen = Source(decoder.attention.make_keys(values), values, padding_mask)
+            states, _ = decoder.unroll(embed_gates, State(state, context), seen)
+            (states.cell.sum() + states.context.sum()).backward()
 
         works[system] = run
     works["products"] = floor.all_of(floor.recurrence(SIZES[size], batch, source, target))

@@ -5,8 +5,9 @@ from typing import Dict, List, Optional, Tuple
 import torch
 from torch import Tensor
 
-from fairseq_bahdanau.beams import order_of
+from fairseq_bahdanau.attention import Source
 from fairseq_bahdanau.decoder import BahdanauDecoder
+from fairseq_bahdanau.search import order_of
 
 
 class TextbookDecoder(BahdanauDecoder):
@@ -18,7 +19,7 @@ class TextbookDecoder(BahdanauDecoder):
         encoder_out: Optional[Dict[str, List[Tensor]]] = None,
         incremental_state: Optional[Dict[str, Dict[str, Optional[Tensor]]]] = None,
     ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
-        """As in :class:`BahdanauDecoder`."""
+        """As :meth:`BahdanauDecoder.forward`."""
         # Every beam with a copy of its own, as fairseq's search has it.
         order = order_of(encoder_out)
         annotations = encoder_out["encoder_out"][0].index_select(0, order)
@@ -31,8 +32,8 @@ class TextbookDecoder(BahdanauDecoder):
         logits, rows = [], []
         for word in prev_output_tokens.unbind(dim=1):
             embedded = self.embed_dropout(self.embed_tokens(word))
-            keys = self.attention.key_proj(annotations)
-            context, attention = self.attention(state, keys, annotations, padding_mask)
+            source = Source(self.attention.make_keys(annotations), annotations, padding_mask)
+            context, attention = self.attention(state, source)
             state = self.recurrence(self.recurrence.embed_gates(embedded), context, state)
             readout = self.readout_dropout(self.readout(*(part.unsqueeze(1) for part in (state, context, embedded))))
             logits.append(self.output_layer(self.factor_proj(readout)))

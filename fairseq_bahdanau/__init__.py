@@ -1,9 +1,17 @@
 """RNNsearch for fairseq: a bidirectional GRU encoder, additive attention, a GRU decoder and a maxout readout.
 
 Importing the package, as ``--user-dir fairseq_bahdanau`` does, registers ``--arch bigru_bahdanau_maxout`` and
-``--task translation_unk``. To read it, begin with ``attention.py``, ``recurrence.py`` and ``readout.py``, which are
-the model's equations in order; then ``encoder.py`` and ``decoder.py``, which put them together; then ``model.py``,
-which holds the options.
+``--task translation_unk``.
+
+To read it, begin with the model, in this order: ``attention.py``, ``recurrence.py`` and ``readout.py`` are the
+equations; ``decoder.py`` puts them together, and ``orders.py`` has the other orders of its step; ``encoder.py`` makes
+the annotations, by ``rnn.py`` where PyTorch has no module of a cell. All else stands beside it: ``search.py``, what a
+beam search carries; ``fused/``, the default model made fast; ``model.py``, the assembly from the options of
+``options.py``; ``alignment/``, what shows the attention of a trained model; ``cli/``, the commands.
+
+Letters, here and in the whole package: h_j annotation of source position j, s_t decoder state, e_tj score, a_tj
+attention weight, c_t context, y_t target word, E its embedding, u_t and m_t readout. Shapes: ``batch`` is the rows of a
+batch, ``sentences`` times ``beams`` in a search; ``src_len`` and ``tgt_len`` count tokens, ``</s>`` included.
 """
 
 from . import checkpoints, criterions, model, tasks  # noqa: F401  they register themselves

@@ -4,7 +4,7 @@ Bahdanau et al. 2014, section 3.2 and appendix A.2.1. Deviation: by default PyTo
 the matrix product.
 """
 
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from fairseq.data import Dictionary
@@ -13,7 +13,7 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .beams import order_of
+from .search import order_of
 
 
 class RecurrentEncoder(FairseqEncoder):
@@ -26,7 +26,8 @@ class RecurrentEncoder(FairseqEncoder):
         dictionary: of the source language
         embed_tokens: its embedding
         rnn: what reads it, an ``nn.GRU``, ``nn.LSTM``, ``nn.RNN`` or
-            :class:`~fairseq_bahdanau.encoder_loop.EncoderLoop`
+            :class:`~fairseq_bahdanau.rnn.EncoderLoop`
+        fused: a :class:`~fairseq_bahdanau.fused.Fused`, which knows the same numbers faster; None runs ``rnn`` itself
         hidden_size: size of each direction's state
         bidirectional: whether ``rnn`` reads in both directions
         embed_dropout, annotation_dropout: probabilities
@@ -38,6 +39,7 @@ class RecurrentEncoder(FairseqEncoder):
         dictionary: Dictionary,
         embed_tokens: nn.Embedding,
         rnn: nn.Module,
+        fused: Any,
         hidden_size: int,
         bidirectional: bool,
         embed_dropout: float,
@@ -51,8 +53,9 @@ class RecurrentEncoder(FairseqEncoder):
         self.bidirectional = bidirectional
         self.embed_tokens = embed_tokens
         self.rnn = rnn
-        self.embed_dropout = FairseqDropout(embed_dropout, module_name=self.__class__.__name__)
-        self.annotation_dropout = FairseqDropout(annotation_dropout, module_name=self.__class__.__name__)
+        self.fused = fused
+        self.embed_dropout = FairseqDropout(embed_dropout, module_name=RecurrentEncoder.__name__)
+        self.annotation_dropout = FairseqDropout(annotation_dropout, module_name=RecurrentEncoder.__name__)
 
     def forward(self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None) -> Dict[str, List[Tensor]]:
         """Encodes a batch.
@@ -86,18 +89,25 @@ class RecurrentEncoder(FairseqEncoder):
         }
 
     def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """Annotations ``(batch, src_len, annotation_dim)``, words first.
+        """Reads the source by the recurrent layers.
 
         Args:
             embedded: ``(batch, src_len, embed_dim)``, words first
             lengths: ``(batch,)``, at least 1
+
+        Returns:
+            annotations ``(batch, src_len, annotation_dim)``, words first, with anything in place of the padding
         """
+        if not torch.jit.is_scripting():
+            if self.fused is not None:
+                if self.fused.reads(self.rnn, embedded):
+                    return self.fused.read(self.rnn, embedded, lengths)
         # Packing wants lengths on the CPU.
         packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=embedded.size(1))[0]
 
     def last_state(self, annotations: Tensor, lengths: Tensor) -> Tensor:
-        """The state that has read everything, ``(batch, hidden_size)``.
+        """Returns the state that has read everything, ``(batch, hidden_size)``.
 
         Args:
             annotations: ``(batch, src_len, annotation_dim)``, words first
@@ -110,8 +120,10 @@ class RecurrentEncoder(FairseqEncoder):
 
     @torch.jit.export
     def reorder_encoder_out(self, encoder_out: Dict[str, List[Tensor]], new_order: Tensor) -> Dict[str, List[Tensor]]:
-        """Picks the rows ``new_order`` ``(new_rows,)``: all tensors stay, and ``order`` says which sentence of theirs
-        every row reads (``beams.py``)."""
+        """Picks the rows ``new_order`` ``(new_rows,)`` without a copy.
+
+        All tensors stay, and ``order`` says which sentence of theirs every row reads (``search.py``).
+        """
         reordered: Dict[str, List[Tensor]] = {}
         for name, tensors in encoder_out.items():
             reordered[name] = tensors
@@ -119,5 +131,5 @@ class RecurrentEncoder(FairseqEncoder):
         return reordered
 
     def max_positions(self) -> int:
-        """Longest source that is accepted, in tokens."""
+        """Returns the longest source that is accepted, in tokens."""
         return self.max_source_positions

@@ -1,21 +1,34 @@
-"""The model as two fixed graphs, for ``torch.export``: the encoder, and one decoder step.
+"""Exports the model as two fixed graphs, the encoder and one decoder step, by ``torch.export``.
 
-Same parameters, same numbers; only what a graph cannot hold is said otherwise: fairseq's dictionaries of state become
-arguments and results, and the encoder's packing becomes one pass per direction over words moved to the front.
+Parameters and numbers are the model's; only what a graph cannot hold is said otherwise: fairseq's dictionaries of state
+become arguments and results, and the encoder's packing becomes one pass per direction over words moved to the front.
 """
 
+import copy
 from typing import Tuple
 
 import torch
 from torch import Tensor, nn
 
+from .attention import Source
 from .decoder import BahdanauDecoder
-from .encoder_loop import EncoderLoop, OneWay
-from .model import CELLS, ENCODER_RNNS, BahdanauModel
+from .model import BahdanauModel
+from .recurrence import CELLS, State
+from .rnn import EncoderLoop, OneWay
+
+
+def readable(decoder: BahdanauDecoder) -> BahdanauDecoder:
+    """Returns the decoder with the same layers and without the fused code.
+
+    A graph for any machine holds none of the operations that are fast on this one.
+    """
+    twin = copy.copy(decoder)
+    twin.fused = None
+    return twin
 
 
 class ExportableEncoder(nn.Module):
-    """Source tokens to everything that a decoder step needs.
+    """Turns source tokens into everything that a decoder step needs.
 
     Args:
         model: in evaluation mode
@@ -25,13 +38,13 @@ class ExportableEncoder(nn.Module):
         super().__init__()
         self.encoder, self.decoder = model.encoder, model.decoder
         rnn = model.encoder.rnn
-        cells = {ENCODER_RNNS[name]: CELLS[name] for name in CELLS}
+        cells = {choice.rnn: choice.cell for choice in CELLS.values()}
         self.loop = rnn if isinstance(rnn, EncoderLoop) else EncoderLoop.like(rnn, cells[type(rnn)])
 
-    def read(self, way: OneWay, read: Tensor, order: Tensor, padding_mask: Tensor) -> Tensor:
-        """One direction's states ``(batch, src_len, hidden_size)`` of what it reads in this order of its columns."""
+    def read_way(self, way: OneWay, read: Tensor, order: Tensor, padding_mask: Tensor) -> Tensor:
+        """Returns one direction's states ``(batch, src_len, hidden_size)`` over columns that it reads in this order."""
         gates = way.input_gates(read.gather(1, order.unsqueeze(2).expand_as(read)))
-        states = torch.stack(way.read(list(gates.unbind(1)), gates.size(0)), dim=1)
+        states = torch.stack(way.run_cell(list(gates.unbind(1)), gates.size(0)), dim=1)
         as_given = order.argsort(dim=1).unsqueeze(2).expand_as(states)
         return states.gather(1, as_given).masked_fill(padding_mask.unsqueeze(2), 0.0)
 
@@ -50,8 +63,8 @@ class ExportableEncoder(nn.Module):
         backwards = torch.where(padding_mask, -1, columns).argsort(dim=1, descending=True)
         read = self.encoder.embed_tokens(src_tokens)
         for ways in self.loop.layers:
-            orders = zip(ways, (forwards, backwards))
-            read = torch.cat([self.read(way, read, order, padding_mask) for way, order in orders], dim=2)
+            orders = zip(ways, (forwards, backwards))  # type: ignore[call-overload]  # a list of lists of layers
+            read = torch.cat([self.read_way(way, read, order, padding_mask) for way, order in orders], dim=2)
         words_first = read.gather(1, forwards.unsqueeze(2).expand_as(read))
         lengths = (src_tokens.size(1) - padding_mask.long().sum(dim=1)).clamp(min=1)
         encoder_out = {
@@ -59,12 +72,12 @@ class ExportableEncoder(nn.Module):
             "encoder_padding_mask": [padding_mask],
             "last_state": [self.encoder.last_state(words_first, lengths)],
         }
-        begun = self.decoder.begin(encoder_out)
-        return begun["state"], begun["context"], begun["keys"], read, padding_mask
+        state, source = self.decoder.begin(encoder_out)
+        return state.cell, state.context, source.keys, source.values, source.padding_mask
 
 
 class ExportableDecoderStep(nn.Module):
-    """One step of the decoder.
+    """Takes one step of the decoder.
 
     Args:
         model: in evaluation mode, without adaptive softmax
@@ -72,7 +85,7 @@ class ExportableDecoderStep(nn.Module):
 
     def __init__(self, model: BahdanauModel):
         super().__init__()
-        self.decoder = model.decoder
+        self.decoder = readable(model.decoder)
 
     def forward(
         self,
@@ -83,7 +96,7 @@ class ExportableDecoderStep(nn.Module):
         annotations: Tensor,
         padding_mask: Tensor,
     ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Generates from the previous word.
+        """Generates the next word from the previous one.
 
         Args:
             prev_output_tokens: ``(batch, 1)``
@@ -93,16 +106,13 @@ class ExportableDecoderStep(nn.Module):
         Returns:
             logits ``(batch, vocabulary)``, attention ``(batch, src_len)``, the new state, the new context
         """
-        features, attention, state, context = self.decoder.advance(
-            prev_output_tokens, state, context, keys, annotations, padding_mask
-        )
-        # The reference's output layer: a graph for any machine holds none of the operations that are fast on this one.
-        logits = BahdanauDecoder.output_layer(self.decoder, features)
-        return logits[:, 0], attention[:, 0], state, context
+        last, source = State(state, context), Source(keys, annotations, padding_mask)
+        features, attention, last = self.decoder.advance(prev_output_tokens, last, source)
+        return self.decoder.output_layer(features)[:, 0], attention[:, 0], last.cell, last.context
 
 
 def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
-    """Encoder and decoder step as exported programs, for any batch size.
+    """Exports encoder and decoder step as programs for any batch size.
 
     Args:
         model: is put into evaluation mode
@@ -122,7 +132,7 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
     )
     batch = torch.export.Dim("batch", min=1)
     attention = model.decoder.attention
-    columns = torch.export.Dim("src_len", min=1 if attention is None else max(1, attention.top_k))
+    columns = torch.export.Dim("src_len", min=max(1, attention.top_k))
     per_sentence, per_word = {0: batch}, {0: batch, 1: columns}
     with torch.no_grad():
         encoded = encoder(src_tokens)

@@ -1,8 +1,8 @@
-"""The model that ``--arch bigru_bahdanau_maxout`` names: its assembly from the options; and ``--arch rnnsearch50``."""
+"""Builds the model that ``--arch bigru_bahdanau_maxout`` names from its options; ``--arch rnnsearch50`` is a preset."""
 
 import logging
 from argparse import Namespace
-from typing import Dict, List, Optional, Tuple, Type
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from fairseq.data import Dictionary
@@ -11,61 +11,55 @@ from fairseq.models import FairseqEncoderDecoderModel, register_model, register_
 from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
-from . import options
-from .attention import AdditiveAttention, Attention
-from .attention_variants import BilinearAttention, DotAttention
-from .cells import LSTMCell, ResetBeforeGRUCell, RNNCell
+from .attention import SCORES, Attention, UniformAttention
 from .decoder import BahdanauDecoder
-from .decoder_orders import ConditionalGRUDecoder, ConditionalRecurrence, UpdateLookGenerateDecoder
 from .embeddings import build_embedding, load_pretrained
 from .encoder import RecurrentEncoder
-from .encoder_loop import EncoderLoop
-from .fixed_context import FixedContextDecoder
-from .fused_decoder import FusedDecoder
-from .fused_encoder import FusedEncoder
+from .fused import Fused, uncovered_option
 from .initialization import PAPER, initialize
 from .options import (
+    FUSED,
+    HARD,
+    ON,
     BahdanauConfig,
     annotation_dim,
     check_combinations,
     check_embeddings,
     check_numbers,
-    not_fused,
     output_dim,
 )
+from .orders import ORDERS, OrderChoice
 from .readout import MaxoutReadout
-from .recurrence import Cell, GRUCell, Recurrence
+from .recurrence import CELLS, CellChoice
+from .rnn import EncoderLoop
 
 logger = logging.getLogger(__name__)
 
-CELLS = {options.GRU: GRUCell, options.LSTM: LSTMCell, options.RNN: RNNCell}
-ENCODER_RNNS = {options.GRU: nn.GRU, options.LSTM: nn.LSTM, options.RNN: nn.RNN}
-DECODERS = {
-    options.LOOK_UPDATE: BahdanauDecoder,
-    options.UPDATE_LOOK: UpdateLookGenerateDecoder,
-    options.UPDATE_LOOK_UPDATE: ConditionalGRUDecoder,
-}
+
+def cell_choice(cfg: BahdanauConfig) -> CellChoice:
+    """Returns the cell that the options name."""
+    return CELLS[str(cfg.cell), str(cfg.gru_reset)]
 
 
-def cell_class(cfg: BahdanauConfig) -> Type[Cell]:
-    """The cell that the options name."""
-    return ResetBeforeGRUCell if cfg.gru_reset == options.BEFORE else CELLS[str(cfg.cell)]
+def order_choice(cfg: BahdanauConfig) -> OrderChoice:
+    """Returns the order of a decoder step that the options name."""
+    return ORDERS[str(cfg.context), str(cfg.decoder_order)]
 
 
 def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Embedding) -> RecurrentEncoder:
-    """The encoder that the options name."""
-    size, layers, bidirectional = cfg.encoder_hidden_size, cfg.encoder_layers, cfg.encoder_bidirectional == options.ON
-    if cfg.gru_reset == options.BEFORE:
-        rnn: nn.Module = EncoderLoop(cfg.encoder_embed_dim, size, cell_class(cfg), layers, bidirectional)
+    """Makes the encoder that the options name."""
+    size, layers, bidirectional = cfg.encoder_hidden_size, cfg.encoder_layers, cfg.encoder_bidirectional == ON
+    cell, rnn_class = cell_choice(cfg)
+    rnn: nn.Module
+    if rnn_class is None:
+        rnn = EncoderLoop(cfg.encoder_embed_dim, size, cell, layers, bidirectional)
     else:
-        rnn = ENCODER_RNNS[str(cfg.cell)](
-            cfg.encoder_embed_dim, size, layers, batch_first=True, bidirectional=bidirectional
-        )
-    fused = cfg.recurrence == options.FUSED and isinstance(rnn, nn.GRU)
-    return (FusedEncoder if fused else RecurrentEncoder)(
+        rnn = rnn_class(cfg.encoder_embed_dim, size, layers, batch_first=True, bidirectional=bidirectional)
+    return RecurrentEncoder(
         dictionary,
         embedding,
         rnn,
+        fused=Fused() if cfg.recurrence == FUSED and isinstance(rnn, nn.GRU) else None,
         hidden_size=size,
         bidirectional=bidirectional,
         embed_dropout=dropout(cfg, cfg.embed_dropout),
@@ -75,51 +69,41 @@ def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
 
 
 def dropout(cfg: BahdanauConfig, place: Optional[float]) -> float:
-    """The dropout of a place, or the general one where none is given."""
+    """Returns the dropout of a place, or the general one where none is given."""
     return cfg.dropout if place is None else place
 
 
-def build_attention(cfg: BahdanauConfig) -> Optional[Attention]:
-    """The attention that the options name."""
-    if cfg.context == options.FIXED_CONTEXT:
+def build_attention(cfg: BahdanauConfig) -> Attention:
+    """Makes the attention that the options name."""
+    if cfg.context == "fixed":
+        return UniformAttention()
+    top_k = cfg.hard_attention_top_k if cfg.attention == HARD else 0
+    return SCORES[str(cfg.attention_score)](cfg.decoder_hidden_size, annotation_dim(cfg), cfg.attention_dim, top_k)
+
+
+def build_fused(cfg: BahdanauConfig) -> Optional[Fused]:
+    """Makes the fast twin of the decoder that the options name; None, with a line in the log, where there is none."""
+    if cfg.recurrence != FUSED:
         return None
-    top_k = cfg.hard_attention_top_k if cfg.attention == options.HARD else 0
-    if cfg.attention_score == options.DOT:
-        return DotAttention(top_k)
-    if cfg.attention_score == options.BILINEAR:
-        return BilinearAttention(cfg.decoder_hidden_size, annotation_dim(cfg), top_k)
-    return AdditiveAttention(cfg.decoder_hidden_size, annotation_dim(cfg), cfg.attention_dim, top_k)
-
-
-def build_recurrence(cfg: BahdanauConfig) -> Recurrence:
-    """The decoder's recurrence that the options name."""
-    cell = cell_class(cfg)
-    if cfg.decoder_order == options.UPDATE_LOOK_UPDATE:
-        first, second = cell(cfg.decoder_hidden_size), cell(cfg.decoder_hidden_size)
-        return ConditionalRecurrence(cfg.decoder_embed_dim, annotation_dim(cfg), first, second)
-    return Recurrence(cfg.decoder_embed_dim, annotation_dim(cfg), cell(cfg.decoder_hidden_size))
-
-
-def decoder_class(cfg: BahdanauConfig) -> Type[BahdanauDecoder]:
-    """The decoder class that the options name; the log says so where it cannot be the fused one."""
-    if cfg.recurrence == options.FUSED:
-        uncovered = not_fused(cfg)
-        if uncovered is None:
-            return FusedDecoder
-        logger.info(f"--recurrence fused does not cover {uncovered}: the decoder runs as --recurrence reference")
-    return FixedContextDecoder if cfg.context == options.FIXED_CONTEXT else DECODERS[str(cfg.decoder_order)]
+    uncovered = uncovered_option(cfg)
+    if uncovered is None:
+        return Fused()
+    logger.info(f"--recurrence fused does not cover {uncovered}: the decoder runs as --recurrence reference")
+    return None
 
 
 def build_decoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Embedding) -> BahdanauDecoder:
-    """The decoder that the options name."""
-    size, fixed = cfg.decoder_hidden_size, cfg.context == options.FIXED_CONTEXT
-    return decoder_class(cfg)(
+    """Makes the decoder that the options name."""
+    size, fixed = cfg.decoder_hidden_size, cfg.context == "fixed"
+    order, cell = order_choice(cfg), cell_choice(cfg).cell
+    return order.decoder(
         dictionary,
         embedding,
         initial_state=nn.Linear(annotation_dim(cfg) if fixed else cfg.encoder_hidden_size, size),
         attention=build_attention(cfg),
-        recurrence=build_recurrence(cfg),
+        recurrence=order.recurrence(cfg.decoder_embed_dim, annotation_dim(cfg), size, cell),
         readout=MaxoutReadout(size, annotation_dim(cfg), cfg.decoder_embed_dim, cfg.maxout_dim, cfg.maxout_pool_size),
+        fused=build_fused(cfg),
         output_dim=output_dim(cfg),
         output_bias=cfg.output_bias,
         tie_output=cfg.share_all_embeddings or cfg.share_decoder_input_output_embed,
@@ -136,7 +120,7 @@ class BahdanauModel(FairseqEncoderDecoderModel):
 
     @classmethod
     def build_model(cls, cfg: BahdanauConfig, task: FairseqTask) -> "BahdanauModel":
-        """Assembles and initialises the model.
+        """Builds and initialises the model.
 
         Raises:
             ValueError: options that contradict each other, the dictionaries or an embedding file
@@ -154,7 +138,7 @@ class BahdanauModel(FairseqEncoderDecoderModel):
             build_encoder(cfg, task.source_dictionary, source_embedding),
             build_decoder(cfg, task.target_dictionary, target_embedding),
         )
-        initialize(model, cfg.init, gates=cell_class(cfg)(1).state_gates.out_features)
+        initialize(model, cfg.init, gates=cell_choice(cfg).cell(1).state_gates.out_features)
         if cfg.encoder_embed_path is not None:
             load_pretrained(source_embedding, task.source_dictionary, cfg.encoder_embed_path, "--encoder-embed-path")
         if cfg.decoder_embed_path is not None:
@@ -164,7 +148,7 @@ class BahdanauModel(FairseqEncoderDecoderModel):
     def forward(
         self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor
     ) -> Tuple[Tensor, Dict[str, List[Optional[Tensor]]]]:
-        """Teacher-forced scores: what :meth:`BahdanauDecoder.forward` returns for this source.
+        """Scores a given target: returns what :meth:`BahdanauDecoder.forward` does for this source.
 
         Args:
             src_tokens: ``(batch, src_len)``, padded on either side
@@ -180,8 +164,10 @@ class BahdanauModel(FairseqEncoderDecoderModel):
         log_probs: bool,
         sample: Optional[Dict[str, Tensor]] = None,
     ) -> Tensor:
-        """Probabilities or log-probabilities of what :meth:`forward` returned; here with types that TorchScript can
-        read."""
+        """Normalises what :meth:`forward` returned, to probabilities or log-probabilities.
+
+        As fairseq's, with types that TorchScript can read.
+        """
         return self.get_normalized_probs_scriptable(net_output, log_probs, sample)
 
 
@@ -194,5 +180,5 @@ def rnnsearch50(args: Namespace) -> None:
     --output-bias`` makes it what the authors' code computes. How it is trained is no part of the model: those flags are
     in ``recipes/multi30k/models/rnnsearch50.args``.
     """
-    args.gru_reset = getattr(args, "gru_reset", options.BEFORE)
+    args.gru_reset = getattr(args, "gru_reset", "before")
     args.init = getattr(args, "init", PAPER)

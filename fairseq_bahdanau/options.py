@@ -1,26 +1,30 @@
 """The options of the architecture, and what is refused before any training."""
 
 from dataclasses import dataclass, field
-from typing import List, Optional
+from typing import Iterable, List, Optional, Tuple
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask
 from omegaconf import II
 
+from .attention import SCORES
 from .initialization import GLOROT, PAPER
+from .orders import ORDERS
+from .recurrence import CELLS
 
 ON, OFF = "on", "off"
-GRU, LSTM, RNN = "gru", "lstm", "rnn"
-AFTER, BEFORE = "after", "before"
-CONTEXT_BY_ATTENTION, FIXED_CONTEXT = "attention", "fixed"
-LOOK_UPDATE, UPDATE_LOOK, UPDATE_LOOK_UPDATE = (
-    "look-update-generate",
-    "update-look-generate",
-    "update-look-update-generate",
-)
-ADDITIVE, DOT, BILINEAR = "additive", "dot", "bilinear"
 SOFT, HARD = "soft", "hard"
 REFERENCE, FUSED = "reference", "fused"
+
+
+def firsts(table: Iterable[Tuple[str, str]]) -> List[str]:
+    """Returns the first of every pair of choices, each once, in the order of the table."""
+    return list(dict.fromkeys(first for first, _ in table))
+
+
+def seconds(table: Iterable[Tuple[str, str]]) -> List[str]:
+    """Returns the second of every pair of choices, each once, in the order of the table."""
+    return list(dict.fromkeys(second for _, second in table))
 
 
 @dataclass
@@ -41,20 +45,20 @@ class BahdanauConfig(FairseqDataclass):
     decoder_embed_path: Optional[str] = field(
         default=None, metadata={"help": "text file of pretrained target embeddings, first line 'COUNT SIZE'"}
     )
-    cell: ChoiceEnum([GRU, LSTM, RNN]) = field(default=GRU, metadata={"help": "recurrent cell of encoder and decoder"})
-    gru_reset: ChoiceEnum([AFTER, BEFORE]) = field(
-        default=AFTER,
+    cell: ChoiceEnum(firsts(CELLS)) = field(default="gru", metadata={"help": "recurrent cell of encoder and decoder"})
+    gru_reset: ChoiceEnum(seconds(CELLS)) = field(
+        default="after",
         metadata={"help": "where a GRU's reset gate acts: after the matrix product (PyTorch) or before it (the paper)"},
     )
-    context: ChoiceEnum([CONTEXT_BY_ATTENTION, FIXED_CONTEXT]) = field(
-        default=CONTEXT_BY_ATTENTION,
+    context: ChoiceEnum(firsts(ORDERS)) = field(
+        default="attention",
         metadata={"help": "what the decoder sees of the source: what it attends to, or the encoder's last states"},
     )
-    decoder_order: ChoiceEnum([LOOK_UPDATE, UPDATE_LOOK, UPDATE_LOOK_UPDATE]) = field(
-        default=LOOK_UPDATE, metadata={"help": "order of a decoder step: which state asks the attention"}
+    decoder_order: ChoiceEnum(seconds(ORDERS)) = field(
+        default="look-update-generate", metadata={"help": "order of a decoder step: which state asks the attention"}
     )
-    attention_score: ChoiceEnum([ADDITIVE, DOT, BILINEAR]) = field(
-        default=ADDITIVE, metadata={"help": "how a state scores a source position: by a network or an inner product"}
+    attention_score: ChoiceEnum(list(SCORES)) = field(
+        default="additive", metadata={"help": "how a state scores a source position: by a network or an inner product"}
     )
     attention_dim: int = field(default=1000, metadata={"help": "size of the additive attention's hidden layer"})
     attention: ChoiceEnum([SOFT, HARD]) = field(
@@ -94,30 +98,15 @@ class BahdanauConfig(FairseqDataclass):
 
 
 def annotation_dim(cfg: BahdanauConfig) -> int:
-    """Size of an annotation: of the states of all directions together."""
+    """Returns the size of an annotation: of the states of all directions together."""
     return cfg.encoder_hidden_size * (2 if cfg.encoder_bidirectional == ON else 1)
 
 
 def output_dim(cfg: BahdanauConfig) -> int:
-    """Size of the output layer's word vectors."""
+    """Returns the size of the output layer's word vectors."""
     if cfg.share_all_embeddings or cfg.share_decoder_input_output_embed:
         return cfg.decoder_embed_dim
     return cfg.maxout_dim if cfg.decoder_out_embed_dim is None else cfg.decoder_out_embed_dim
-
-
-def not_fused(cfg: BahdanauConfig) -> Optional[str]:
-    """The option for which the fused recurrence has no code, with its value; None where it has."""
-    for flag, value, covered in (
-        ("--context", cfg.context, CONTEXT_BY_ATTENTION),
-        ("--decoder-order", cfg.decoder_order, LOOK_UPDATE),
-        ("--attention-score", cfg.attention_score, ADDITIVE),
-        ("--attention", cfg.attention, SOFT),
-        ("--cell", cfg.cell, GRU),
-        ("--gru-reset", cfg.gru_reset, AFTER),
-    ):
-        if value != covered:
-            return f"{flag} {value}"
-    return None
 
 
 def refuse_if(wrong: bool, message: str) -> None:
@@ -198,18 +187,18 @@ def check_combinations(cfg: BahdanauConfig, task: FairseqTask) -> None:
         ValueError: one line that names the option and what to do
     """
     refuse_if(
-        cfg.gru_reset == BEFORE and cfg.cell != GRU,
-        f"--gru-reset before is for --cell gru, not {cfg.cell}",
+        (str(cfg.cell), str(cfg.gru_reset)) not in CELLS,
+        f"--gru-reset {cfg.gru_reset} is for --cell gru, not {cfg.cell}",
     )
-    if cfg.context == FIXED_CONTEXT:
+    if cfg.context == "fixed":
         for flag, value, default in (
-            ("--decoder-order", cfg.decoder_order, LOOK_UPDATE),
-            ("--attention-score", cfg.attention_score, ADDITIVE),
+            ("--decoder-order", cfg.decoder_order, "look-update-generate"),
+            ("--attention-score", cfg.attention_score, "additive"),
             ("--attention", cfg.attention, SOFT),
         ):
             refuse_if(value != default, f"--context fixed has no attention: leave out {flag} {value}")
     refuse_if(
-        cfg.attention_score == DOT and cfg.decoder_hidden_size != annotation_dim(cfg),
+        cfg.attention_score == "dot" and cfg.decoder_hidden_size != annotation_dim(cfg),
         f"--attention-score dot needs a --decoder-hidden-size of {annotation_dim(cfg)}, the size of an annotation "
         f"(--encoder-hidden-size in all directions), not {cfg.decoder_hidden_size}",
     )

@@ -28,7 +28,7 @@ class MaxoutReadout(nn.Module):
         self.embed_proj = nn.Linear(embed_dim, maxout_dim * pool_size, bias=False)  # C_o
 
     def forward(self, states: Tensor, contexts: Tensor, embedded: Tensor) -> Tensor:
-        """The readout of all time steps at once.
+        """Computes the readout of all time steps at once.
 
         Args:
             states: ``(batch, tgt_len, state_dim)``, s_t
@@ -42,5 +42,5 @@ class MaxoutReadout(nn.Module):
         return self.pool(candidates)
 
     def pool(self, candidates: Tensor) -> Tensor:
-        """m_t ``(..., maxout_dim)`` of u_t ``(..., maxout_dim * pool_size)``, with one dimension or two in front."""
+        """Returns m_t ``(..., maxout_dim)`` of u_t ``(..., maxout_dim * pool_size)``, one dimension or two in front."""
         return F.max_pool1d(candidates, kernel_size=self.pool_size)

@@ -1,9 +1,13 @@
 """What the tests of the fused loop share: layouts of a source, and random arguments of the loop."""
 
+import copy
+
 import torch
 from support import SIZES, build_model, shake
 
-from fairseq_bahdanau.fused_decoder import FusedDecoder
+from fairseq_bahdanau.attention import Source
+from fairseq_bahdanau.decoder import BahdanauDecoder
+from fairseq_bahdanau.recurrence import State
 
 GATES, ANNOTATION_DIM = 3 * SIZES["decoder_hidden_size"], 2 * SIZES["encoder_hidden_size"]
 # Rows of a source, a dot where padding stands.
@@ -18,13 +22,27 @@ LAYOUTS = {
 }
 
 
-def decoder(dtype=torch.float32) -> FusedDecoder:
+def decoder(dtype=torch.float32) -> BahdanauDecoder:
     """The decoder whose loop is tested, as in training."""
     return shake(build_model()).to(dtype).train().decoder
 
 
+def readable(fused: BahdanauDecoder) -> BahdanauDecoder:
+    """The decoder with the same parameters that runs the readable loop."""
+    twin = copy.copy(fused)
+    twin.fused = None
+    return twin
+
+
+def unroll(model, tensors, mask):
+    """States, contexts and attention of ``unroll`` from what :func:`arguments` returns."""
+    embed_gates, state, context, keys, annotations = tensors
+    states, attention = model.unroll(embed_gates, State(state, context), Source(keys, annotations, mask))
+    return states.cell, states.context, attention
+
+
 def arguments(layout, tgt_len=5, dtype=torch.float32, strided=False):
-    """Random arguments of ``unroll``; when strided, each a part of something larger."""
+    """Random arguments of :func:`unroll`; when strided, each a part of something larger."""
     batch, src_len = len(layout), len(layout[0])
     generator = torch.Generator().manual_seed(5)
 

@@ -21,8 +21,8 @@ from fairseq_bahdanau.alignments import align, merge_subwords, subword_marker
 from fairseq_bahdanau.cli.alignment_files import Hypothesis, write_all
 from fairseq_bahdanau.cli.files import read_lines, require_same_length
 from fairseq_bahdanau.cli.sentences import Sentence, encode, line_coders, make_batches
-from fairseq_bahdanau.fixed_context import FixedContextDecoder
 from fairseq_bahdanau.model import BahdanauModel
+from fairseq_bahdanau.orders import FixedContextDecoder
 
 
 def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:

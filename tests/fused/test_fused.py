@@ -4,19 +4,19 @@ import logging
 
 import pytest
 import torch
-from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder
+from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder, readable, unroll
 from support import SOURCES, TARGETS, build_model, members, pad, shake
 
-from fairseq_bahdanau.decoder import BahdanauDecoder
-from fairseq_bahdanau.fused_decoder import FusedDecoder, folds
+from fairseq_bahdanau.fused import Fused
+from fairseq_bahdanau.fused.loop import folds
 
 LEARNT = ("query_proj.weight", "energy", "context_gates.weight", "state_gates.weight", "state_gates.bias")
 layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
-def results(unroll, model, tensors, mask, weighed=(0, 1, 2)):
+def results(model, tensors, mask, weighed=(0, 1, 2)):
     """States, contexts and attention, and the gradients of a weighted sum of some of these by name."""
-    outputs = unroll(model, *tensors, mask)
+    outputs = unroll(model, tensors, mask)
     generator = torch.Generator().manual_seed(6)
     weights = [torch.randn(output.shape, generator=generator).to(output.dtype) for output in outputs]
     names = {name: parameter for name, parameter in model.named_parameters() if name.endswith(LEARNT)}
@@ -28,8 +28,8 @@ def results(unroll, model, tensors, mask, weighed=(0, 1, 2)):
 
 
 def assert_equal_to_reference(model, tensors, mask, weighed=(0, 1, 2), **tolerance):
-    wanted, wanted_gradients = results(BahdanauDecoder.unroll, model, tensors, mask, weighed)
-    found, gradients = results(FusedDecoder.unroll, model, tensors, mask, weighed)
+    wanted, wanted_gradients = results(readable(model), tensors, mask, weighed)
+    found, gradients = results(model, tensors, mask, weighed)
     for one, other in zip(found, wanted):
         torch.testing.assert_close(one, other, **tolerance)
     for name, gradient in wanted_gradients.items():
@@ -68,7 +68,7 @@ def test_gradients_of_one_result_alone(layout, weighed):
 
 def test_no_row_of_padding_is_read():
     tensors, mask = arguments(LAYOUTS["all padding"])
-    (_, contexts, attention), gradients = results(FusedDecoder.unroll, decoder(), tensors, mask)
+    (_, contexts, attention), gradients = results(decoder(), tensors, mask)
     assert (attention[1] == 0).all() and (contexts[1] == 0).all()
     for name in ("keys", "annotations"):
         assert (gradients[name][mask] == 0).all() and (gradients[name][~mask] != 0).any(dim=1).all()
@@ -81,14 +81,14 @@ def test_gradcheck(layout):
     parameters = [parameter for name, parameter in model.named_parameters() if name.endswith(LEARNT)]
     # gradcheck moves its arguments in place, and the parameters with them.
     assert torch.autograd.gradcheck(
-        lambda *inputs: model.unroll(*inputs[:2], tensors[2], *inputs[2:4], mask),
+        lambda *inputs: unroll(model, (*inputs[:2], tensors[2], *inputs[2:4]), mask),
         [*tensors[:2], *tensors[3:], *parameters],
     )
 
 
 def test_a_second_backward_pass_gives_the_same():
     tensors, mask = arguments(LAYOUTS["right"])
-    states, contexts, _ = decoder().unroll(*tensors, mask)
+    states, contexts, _ = unroll(decoder(), tensors, mask)
     first, second = (
         torch.autograd.grad((states.sum() + contexts.sum()), tensors[0], retain_graph=True) for _ in (1, 2)
     )
@@ -126,7 +126,7 @@ def test_half_precision_is_as_close_to_float64_as_the_reference(autocast, dtype)
 
 def test_a_checkpoint_of_one_loads_in_the_other():
     fused, reference = (shake(build_model(recurrence=recurrence)).train() for recurrence in ("fused", "reference"))
-    assert type(fused.decoder) is FusedDecoder and type(reference.decoder) is BahdanauDecoder
+    assert type(fused.decoder.fused) is Fused and reference.decoder.fused is None
     for parameter in fused.parameters():
         parameter.data *= 0.9
     reference.load_state_dict(fused.state_dict())
@@ -142,9 +142,9 @@ def test_what_is_not_covered_is_said_once(options, caplog):
     lines = [record.getMessage() for record in caplog.records if "--recurrence" in record.getMessage()]
     shared = {"share_decoder_input_output_embed", "maxout_pool_size", "decoder_out_embed_dim", "output_bias"}
     if set(options) <= shared:
-        assert type(model.decoder) is FusedDecoder and not lines
+        assert type(model.decoder.fused) is Fused and not lines
     else:
-        assert not isinstance(model.decoder, FusedDecoder)
+        assert model.decoder.fused is None
         named = [name for name in options if f"--{name.replace('_', '-')} {options[name]}:" in lines[0]]
         assert len(lines) == 1 and len(named) == 1
     with caplog.at_level(logging.INFO):

@@ -2,14 +2,12 @@
 
 import pytest
 import torch
-from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder
+from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder, readable, unroll
 from support import SIZES, build_model
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fairseq_bahdanau.decoder import BahdanauDecoder
-from fairseq_bahdanau.fused_decoder import FusedDecoder, folds
-from fairseq_bahdanau.fused_recurrence import FusedLoop
+from fairseq_bahdanau.fused.loop import FusedLoop, folds
 
 
 class Count(TorchDispatchMode):
@@ -27,11 +25,11 @@ class Count(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def operations(unroll, tgt_len, layout):
+def operations(model, tgt_len, layout):
     """Of the forward pass, and of both."""
     tensors, mask = arguments(layout, tgt_len)
     with Count() as count:
-        outputs = unroll(decoder(), *tensors, mask)
+        outputs = unroll(model, tensors, mask)
         forward = count.operations
         sum(output.sum() for output in outputs).backward()
     return forward, count.operations
@@ -43,10 +41,10 @@ def operations(unroll, tgt_len, layout):
 def test_operations_per_step(layout, lengths, forward, both):
     """In the loop itself nothing is made anew but where an operation has no other form."""
     assert len({folds(len(LAYOUTS[layout][0]), tgt_len, GATES, ANNOTATION_DIM) for tgt_len in lengths}) == 1
-    few, many = (operations(FusedDecoder.unroll, tgt_len, LAYOUTS[layout]) for tgt_len in lengths)
+    few, many = (operations(decoder(), tgt_len, LAYOUTS[layout]) for tgt_len in lengths)
     found = [(more - less) / (lengths[1] - lengths[0]) for less, more in zip(few, many)]
     assert found[0] <= forward and found[1] <= both
-    few, many = (operations(BahdanauDecoder.unroll, tgt_len, LAYOUTS[layout]) for tgt_len in lengths)
+    few, many = (operations(readable(decoder()), tgt_len, LAYOUTS[layout]) for tgt_len in lengths)
     assert (many[1] - few[1]) / (lengths[1] - lengths[0]) > 2 * both
 
 
@@ -61,7 +59,7 @@ def kept_bytes(tgt_len, layout):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = decoder().unroll(*tensors, mask)
+        outputs = unroll(decoder(), tensors, mask)
     assert len(outputs) == 3
     return sum(kept.values())
 
@@ -78,7 +76,7 @@ def test_bytes_kept_per_step_are_source_and_hidden(layout, lengths):
 def test_without_gradients_nothing_is_kept():
     tensors, mask = arguments(LAYOUTS["right"])
     with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(pytest.fail, pytest.fail):
-        states, _, _ = decoder().unroll(*tensors, mask)
+        states, _, _ = unroll(decoder(), tensors, mask)
     assert states.grad_fn is None
 
 

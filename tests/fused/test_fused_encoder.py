@@ -5,8 +5,8 @@ import torch
 from support import SOURCES, TARGETS, build_model, pad, shake
 
 from fairseq_bahdanau.encoder import RecurrentEncoder
-from fairseq_bahdanau.fused_encoder import FusedEncoder, FusedGRU
-from fairseq_bahdanau.products import Product, product
+from fairseq_bahdanau.fused.encoder import FusedGRU
+from fairseq_bahdanau.fused.matmul import Product, product
 
 LAYOUTS = {
     "left": pad(SOURCES, 1, True),
@@ -20,7 +20,7 @@ LAYOUTS = {
 def encoded(recurrence, dtype, src_tokens, options):
     """What the encoder returns, and the gradients of a random sum of it."""
     encoder = shake(build_model(recurrence=recurrence, **options)).to(dtype).train().encoder
-    assert type(encoder) is (FusedEncoder if recurrence == "fused" else RecurrentEncoder)
+    assert type(encoder) is RecurrentEncoder and (encoder.fused is not None) == (recurrence == "fused")
     encoder_out = encoder(src_tokens)
     generator, total = torch.Generator().manual_seed(1), 0
     for name in ("encoder_out", "last_state"):
@@ -60,7 +60,7 @@ def test_evaluation_and_other_cells_run_the_reference():
     with torch.no_grad():
         assert encoder(LAYOUTS["left"])["encoder_out"][0].grad_fn is None
     for options in ({"cell": "lstm"}, {"gru_reset": "before"}):
-        assert type(build_model(**options).encoder) is RecurrentEncoder
+        assert build_model(**options).encoder.fused is None
 
 
 def test_gradcheck_of_a_layer():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support import EVEN_TARGETS, SOURCES, build_model, members, pad, shake
 
-from fairseq_bahdanau.beams import groups_of
+from fairseq_bahdanau.search import groups_of
 
 # One order after the other, each picking from the rows of the one before.
 AS_FAIRSEQ = [

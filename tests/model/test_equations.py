@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import SIZES, SOURCES, TARGETS, build_model, dictionary, members, oracle_member, pad, shake
 
-from fairseq_bahdanau.attention import AdditiveAttention
+from fairseq_bahdanau.attention import AdditiveAttention, Source
 
 
 def run(model, left, right_target_columns=0, columns=0):
@@ -79,7 +79,8 @@ def test_a_row_of_padding_gives_zeros_and_finite_gradients(top_k):
     torch.nn.init.normal_(attention.energy)
     annotations = torch.randn(2, 5, 3, requires_grad=True)
     mask = torch.tensor([[True] * 5, [False] * 5])
-    context, weights = attention(torch.randn(2, 2), attention.key_proj(annotations), annotations, mask)
+    source = Source(attention.make_keys(annotations), annotations, mask)
+    context, weights = attention(torch.randn(2, 2), source)
     assert (context[0] == 0).all() and (weights[0] == 0).all()
     context.sum().backward()
     assert annotations.grad.isfinite().all() and attention.energy.grad.isfinite().all()

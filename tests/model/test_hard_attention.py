@@ -3,7 +3,7 @@
 import torch
 from support import EVEN_TARGETS, SOURCES, build_model, pad, shake
 
-from fairseq_bahdanau.hard_attention import keep_best
+from fairseq_bahdanau.attention import keep_best
 
 
 def test_the_best_are_kept_and_renormalised():

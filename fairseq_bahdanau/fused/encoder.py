@@ -1,7 +1,7 @@
 """The encoder's GRU with a gradient of its own, for a CPU.
 
-The numbers of ``nn.GRU``, whose gradient multiplies the weights' part step by step; here that product is taken once,
-over all steps. On a GPU cuDNN does the same, and is used.
+:func:`read` gives the numbers of ``nn.GRU``, whose gradient multiplies the weights' part step by step; here that
+product is taken once, over all steps. On a GPU cuDNN does the same, and is used.
 """
 
 from typing import Tuple
@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .encoder import RecurrentEncoder
-from .fused_recurrence import derivatives
-from .products import Product, product
+from .gradients import derivatives
+from .matmul import Product, product
 
 
 class FusedGRU(torch.autograd.Function):
-    """One direction of one layer, from a state of zeros on.
+    """Reads one layer in one direction, from a state of zeros on.
 
     Of every step one row of ``columns`` is kept, ``recurrent | reset | update | new``, as in ``FusedLoop``.
 
@@ -32,7 +31,7 @@ class FusedGRU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, input_gates: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """All steps; shapes as above."""
+        """Takes all steps; shapes as above."""
         src_len, batch, hidden_size = len(input_gates), input_gates.size(1), weight.size(1)
         weight = weight.roll(hidden_size, dims=0)  # new, reset, update: the order of the columns
         columns = F.pad(bias.roll(hidden_size), (0, hidden_size)).repeat(src_len, batch, 1)
@@ -52,7 +51,7 @@ class FusedGRU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, states_gradient: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """From the gradient of the states to those of what :meth:`forward` takes, in the same order."""
+        """Goes back from the gradient of the states to those of what :meth:`forward` takes, in the same order."""
         columns, states, weight = ctx.saved_tensors
         hidden_size = states.size(2)
         update = columns[..., 2 * hidden_size : 3 * hidden_size]
@@ -69,35 +68,23 @@ class FusedGRU(torch.autograd.Function):
         return grad_columns[..., hidden_size:], grad_weight, rows.sum(dim=0).roll(-hidden_size)
 
 
-class FusedEncoder(RecurrentEncoder):
-    """:class:`RecurrentEncoder` over an ``nn.GRU``; the same parameters and, in training, a faster :meth:`read`."""
+def read(rnn: nn.GRU, embedded: Tensor, lengths: Tensor) -> Tensor:
+    """As ``RecurrentEncoder.read``, by all layers of ``rnn``.
 
-    # TorchScript has no super(), so the reference has a second name here.
-    read_packed = torch.jit.export(RecurrentEncoder.read)
-
-    def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """As :meth:`RecurrentEncoder.read`, but with anything in place of the padding."""
-        if not torch.jit.is_scripting():
-            # A quantised GRU has no weights that could be read.
-            if torch.is_grad_enabled() and embedded.device.type == "cpu" and isinstance(self.rnn, nn.GRU):
-                return self.fused(embedded, lengths)
-        return self.read_packed(embedded, lengths)
-
-    @torch.jit.unused
-    def fused(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """All layers. Backwards is forwards over rows whose words stand in reverse, padding remaining at the end."""
-        columns, lengths = torch.arange(embedded.size(1)), lengths.unsqueeze(1)
-        backwards = torch.where(columns < lengths, lengths - 1 - columns, columns).unsqueeze(2)
-        read = embedded
-        for layer in range(self.rnn.num_layers):
-            directions = []
-            for suffix in ("", "_reverse") if self.bidirectional else ("",):
-                names = [f"{name}_l{layer}{suffix}" for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
-                input_weight, input_bias, weight, bias = (getattr(self.rnn, name) for name in names)
-                gates = Product.apply(read, input_weight, input_bias)
-                if suffix:
-                    gates = gates.gather(1, backwards.expand_as(gates))
-                states = FusedGRU.apply(gates.transpose(0, 1), weight, bias).transpose(0, 1)
-                directions.append(states.gather(1, backwards.expand_as(states)) if suffix else states)
-            read = torch.cat(directions, dim=2)
-        return read
+    Reading backwards is reading forwards over rows whose words stand in reverse, padding remaining at the end.
+    """
+    columns, lengths = torch.arange(embedded.size(1)), lengths.unsqueeze(1)
+    backwards = torch.where(columns < lengths, lengths - 1 - columns, columns).unsqueeze(2)
+    annotations = embedded
+    for layer in range(rnn.num_layers):
+        directions = []
+        for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
+            names = [f"{name}_l{layer}{suffix}" for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
+            input_weight, input_bias, weight, bias = (getattr(rnn, name) for name in names)
+            gates = Product.apply(annotations, input_weight, input_bias)
+            if suffix:
+                gates = gates.gather(1, backwards.expand_as(gates))
+            states = FusedGRU.apply(gates.transpose(0, 1), weight, bias).transpose(0, 1)
+            directions.append(states.gather(1, backwards.expand_as(states)) if suffix else states)
+        annotations = torch.cat(directions, dim=2)
+    return annotations

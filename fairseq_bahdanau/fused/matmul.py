@@ -1,7 +1,7 @@
-"""Matrix products of the fused recurrences, by the library that is fastest.
+"""Matrix products of the fused code, by the library that is fastest.
 
-On a CPU PyTorch has two: MKL, which ``torch.mm`` calls, and oneDNN, which its LSTM calls. On the AMD processor that we
-measured, oneDNN is the faster by far (README, "Speed").
+On a CPU PyTorch has two: MKL, which ``torch.mm`` calls, and oneDNN, which its LSTM calls. On the AMD processors that we
+measured, oneDNN is the faster (``docs/speed.md``).
 """
 
 import os
@@ -22,7 +22,7 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, 
 
 
 def product(inputs: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
-    """What ``F.linear`` computes, ``inputs @ weight.T + bias``, but without a gradient, and without autocast's casts.
+    """Computes what ``F.linear`` does, ``inputs @ weight.T + bias``, without a gradient and without autocast's casts.
 
     Args:
         inputs: ``(..., inner)``
@@ -39,18 +39,18 @@ def product(inputs: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Te
 
 
 class Product(torch.autograd.Function):
-    """:func:`product` with its gradient; ``Product.apply(inputs, weight, bias)``."""
+    """Computes :func:`product` with its gradient; called as ``Product.apply(inputs, weight, bias)``."""
 
     @staticmethod
     def forward(ctx, inputs: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
-        """Shapes as above."""
+        """Computes the product; shapes as :func:`product` has them."""
         ctx.save_for_backward(inputs, weight)
         return product(inputs, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> Tuple[Optional[Tensor], Optional[Tensor], Optional[Tensor]]:
-        """Of what is asked for."""
+        """Returns the gradients of the inputs that need one, None for the others."""
         inputs, weight = ctx.saved_tensors
         by_inputs, by_weight, by_bias = ctx.needs_input_grad
         rows = gradient.flatten(0, -2)
@@ -62,7 +62,7 @@ class Product(torch.autograd.Function):
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
-    """What ``F.linear`` computes; under autocast, where the types differ, that itself."""
+    """Computes what ``F.linear`` does, with its gradient; calls that itself where autocast lets the types differ."""
     if inputs.dtype != weight.dtype:
         return F.linear(inputs, weight, bias)
     return Product.apply(inputs, weight, bias)

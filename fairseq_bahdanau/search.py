@@ -1,19 +1,26 @@
-"""In a search the encoder's side stays what it is, once per sentence, and its beams read it together.
+"""During a search the encoder's output is kept once per sentence and shared by its beams, not copied per beam.
 
 fairseq lets ``reorder_encoder_out`` repeat every sentence as often as it has beams, and reorder the copies at every
 step. Here it moves an index, ``encoder_out["order"]``, which says of every row which sentence it reads. Where rows
 that read the same sentence stand together, in equal numbers, as fairseq's search has them, the decoder takes them as
 one group of beams; in any other order every row is a group of its own.
+
+What a search carries from step to step is a dict, since fairseq stores that: ``state`` and ``context`` of every row;
+``all_keys`` and ``all_values`` of every sentence; ``groups``, as :func:`groups_of` returns them; and of every group
+``keys``, ``values`` and ``padding_mask``.
 """
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from .attention import Source
+from .recurrence import State
+
 
 def order_of(encoder_out: Dict[str, List[Tensor]]) -> Tensor:
-    """Which sentence of ``encoder_out`` every row reads, ``(rows,)``."""
+    """Returns which sentence of ``encoder_out`` every row reads, ``(rows,)``."""
     if "order" in encoder_out:
         return encoder_out["order"][0]
     annotations = encoder_out["encoder_out"][0]
@@ -21,7 +28,11 @@ def order_of(encoder_out: Dict[str, List[Tensor]]) -> Tensor:
 
 
 def groups_of(order: Tensor, beams: int) -> Tensor:
-    """``order`` ``(rows,)`` as ``(groups, beams)``, each group reading one sentence; ``(rows, 1)`` if it is not so."""
+    """Cuts ``order`` ``(rows,)`` into ``(groups, beams)``, each group reading one sentence.
+
+    Returns:
+        ``(rows, 1)`` where that many neighbours do not read one sentence
+    """
     if order.size(0) % beams == 0:
         groups = order.view(-1, beams)
         if torch.equal(groups, groups.select(1, 0).unsqueeze(1).expand_as(groups)):
@@ -30,39 +41,38 @@ def groups_of(order: Tensor, beams: int) -> Tensor:
 
 
 def begin_search(
-    begun: Dict[str, Optional[Tensor]], values: Tensor, encoder_out: Dict[str, List[Tensor]]
+    state: Tensor, context: Optional[Tensor], source: Source, encoder_out: Dict[str, List[Tensor]]
 ) -> Dict[str, Optional[Tensor]]:
-    """What a search carries from step to step.
+    """Makes what a search carries.
 
     Args:
-        begun: what ``BahdanauDecoder.begin`` returned
-        values: what the attention averages, ``(sentences, src_len, value_dim)``
-        encoder_out: what it was begun with
-
-    Returns:
-        ``state`` and ``context`` of every row; ``all_keys`` and ``all_values`` of every sentence; ``groups``, as of
-        :func:`groups_of`; and of every group ``keys``, ``values`` and ``padding_mask``
+        state: s_0 of every sentence ``(sentences, state size)``
+        context: c_0 of every sentence ``(sentences, annotation_dim)``; None where no step reads it
+        source: of every sentence
+        encoder_out: what they were computed from
     """
-    order, keys = order_of(encoder_out), begun["keys"]
-    assert keys is not None
+    order = order_of(encoder_out)
     carried: Dict[str, Optional[Tensor]] = {
-        "state": begun["state"],
-        "context": begun["context"],
-        "all_keys": keys,
-        "all_values": values,
+        "state": state,
+        "context": context,
+        "all_keys": source.keys,
+        "all_values": source.values,
         "groups": order.unsqueeze(1),
-        "keys": keys,
-        "values": values,
-        "padding_mask": encoder_out["encoder_padding_mask"][0],
+        "keys": source.keys,
+        "values": source.values,
+        "padding_mask": source.padding_mask,
     }
     if "order" in encoder_out:
         carried = reorder(carried, order)
-        read(carried, encoder_out, groups_of(order, max(1, order.size(0) // keys.size(0))))
+        regroup(carried, encoder_out, groups_of(order, max(1, order.size(0) // source.keys.size(0))))
     return carried
 
 
 def reorder(carried: Dict[str, Optional[Tensor]], new_order: Tensor) -> Dict[str, Optional[Tensor]]:
-    """Picks the rows ``new_order`` ``(new_rows,)``; what is of sentences and groups waits for :func:`follow`."""
+    """Picks the rows ``new_order`` ``(new_rows,)`` of state and context.
+
+    Per-sentence tensors are not moved here; :func:`follow` regroups them when a sentence has left the search.
+    """
     reordered: Dict[str, Optional[Tensor]] = {}
     for name, tensor in carried.items():
         if tensor is not None and (name == "state" or name == "context"):
@@ -82,11 +92,11 @@ def follow(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Ten
     assert groups is not None
     if torch.equal(groups.view(-1), order):
         return False
-    read(carried, encoder_out, groups_of(order, groups.size(1)))  # the search has dropped a sentence
+    regroup(carried, encoder_out, groups_of(order, groups.size(1)))  # the search has dropped a sentence
     return True
 
 
-def read(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tensor]], groups: Tensor) -> None:
+def regroup(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tensor]], groups: Tensor) -> None:
     """Takes keys, values and padding of these groups; where they are all sentences in order, without a copy."""
     keys, values, padding_mask = carried["all_keys"], carried["all_values"], encoder_out["encoder_padding_mask"][0]
     assert keys is not None and values is not None
@@ -96,3 +106,13 @@ def read(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tenso
         padding_mask = padding_mask.index_select(0, sentences)
     carried["groups"], carried["keys"], carried["values"] = groups, keys, values
     carried["padding_mask"] = padding_mask
+
+
+def resume(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Tensor]]) -> Tuple[State, Source]:
+    """Returns what the next step starts from: the state of every row, and the source that its group reads."""
+    follow(carried, encoder_out)
+    state, context, keys = carried["state"], carried["context"], carried["keys"]
+    values, padding_mask = carried["values"], carried["padding_mask"]
+    assert state is not None and context is not None and keys is not None
+    assert values is not None and padding_mask is not None
+    return State(state, context), Source(keys, values, padding_mask)

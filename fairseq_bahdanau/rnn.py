@@ -1,9 +1,9 @@
-"""The encoder's recurrence written out, for cells that PyTorch has no module of: the paper's GRU.
+"""What ``nn.GRU`` does with a packed sequence, written out for any cell: PyTorch has no module of the paper's GRU.
 
-Where PyTorch has one, :meth:`EncoderLoop.like` takes over its parameters, and the tests hold the two equal.
+Where it has a module, :meth:`EncoderLoop.like` takes over its parameters, and the tests hold the two equal.
 """
 
-from typing import List, Tuple, Type
+from typing import Callable, List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from .recurrence import Cell
 
 
 class OneWay(nn.Module):
-    """One layer, read in one direction.
+    """Reads one layer in one direction.
 
     Args:
         input_size: size of what is read
@@ -39,12 +39,20 @@ class OneWay(nn.Module):
         """
         batch = gates[0].size(0)
         if not self.backwards:
-            return self.read(gates, batch)
-        outputs = self.read(gates[::-1], batch)
+            return self.run_cell(gates, batch)
+        outputs = self.run_cell(gates[::-1], batch)
         return outputs[::-1]
 
-    def read(self, gates: List[Tensor], batch: int) -> List[Tensor]:
-        """Reads in the order that is given, of ``batch`` sentences as many at each step as it has rows."""
+    def run_cell(self, gates: List[Tensor], batch: int) -> List[Tensor]:
+        """Runs the cell over the steps in order.
+
+        Args:
+            gates: of every step ``(rows, gates)``, the rows of the sentences that have a word there
+            batch: number of all sentences
+
+        Returns:
+            of every step the cell's output ``(rows, hidden_size)``
+        """
         state = self.cell.begin(gates[0].new_zeros(batch, self.cell.hidden_size))
         outputs: List[Tensor] = []
         for step in gates:
@@ -56,7 +64,7 @@ class OneWay(nn.Module):
 
 
 class EncoderLoop(nn.Module):
-    """What ``nn.GRU`` and its like do with a packed sequence, with any cell.
+    """Does what ``nn.GRU`` and its like do with a packed sequence, with any cell.
 
     Args:
         input_size: size of what is read
@@ -66,7 +74,9 @@ class EncoderLoop(nn.Module):
         bidirectional: whether every layer reads in both directions
     """
 
-    def __init__(self, input_size: int, hidden_size: int, cell_class: Type[Cell], layers: int, bidirectional: bool):
+    def __init__(
+        self, input_size: int, hidden_size: int, cell_class: Callable[[int], Cell], layers: int, bidirectional: bool
+    ):
         super().__init__()
         directions = 2 if bidirectional else 1
         self.layers = nn.ModuleList()
@@ -76,23 +86,23 @@ class EncoderLoop(nn.Module):
             self.layers.append(nn.ModuleList(ways))
 
     @classmethod
-    def like(cls, rnn: nn.RNNBase, cell_class: Type[Cell]) -> "EncoderLoop":
-        """The loop that shares its parameters with PyTorch's module for the same cell."""
+    def like(cls, rnn: nn.RNNBase, cell_class: Callable[[int], Cell]) -> "EncoderLoop":
+        """Makes the loop that shares its parameters with PyTorch's module for the same cell."""
         loop = cls(rnn.input_size, rnn.hidden_size, cell_class, rnn.num_layers, rnn.bidirectional)
         for layer, ways in enumerate(loop.layers):
-            for way, suffix in zip(ways, ("", "_reverse")):
+            for way, suffix in zip(ways, ("", "_reverse")):  # type: ignore[call-overload]  # a list of lists of layers
                 for linear, side in ((way.input_gates, "ih"), (way.cell.state_gates, "hh")):
                     linear.weight = getattr(rnn, f"weight_{side}_l{layer}{suffix}")
                     linear.bias = getattr(rnn, f"bias_{side}_l{layer}{suffix}")
         return loop
 
     def forward(self, packed: PackedSequence) -> Tuple[PackedSequence, None]:
-        """The top layer's outputs, and nothing in the place of the last states."""
+        """Returns the top layer's outputs, and nothing in the place of the last states."""
         rows: List[int] = packed.batch_sizes.tolist()
         data = packed.data
         for ways in self.layers:
             outputs: List[Tensor] = []
-            for way in ways:
+            for way in ways:  # type: ignore[attr-defined]
                 outputs.append(torch.cat(way(list(way.input_gates(data).split(rows)))))
             data = torch.cat(outputs, dim=1)
         return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), None

@@ -1,27 +1,31 @@
 """The loop of the default model as one function with a gradient of its own: look, update, generate, step by step.
 
-The numbers of ``BahdanauDecoder.unroll``, from fewer and larger operations. Two things differ from what autograd does:
-the products that give the weights' gradients are taken once, over all steps, and the hidden layer of the attention,
-``(batch, src_len, attention_dim)``, is computed again where autograd would keep it of every step.
+:func:`unroll` gives the numbers of ``BahdanauDecoder.unroll`` from fewer and larger operations. Two things differ from
+what autograd does: the products that give the weights' gradients are taken once, over all steps, and the hidden layer
+of the attention, ``(batch, src_len, attention_dim)``, is computed again where autograd would keep it of every step.
 
 That layer is the dearest part beside the products. It is written as tanh(x) = 2 sigmoid(2x) - 1, since PyTorch's
 sigmoid on a CPU is ten times as fast as its tanh; the -1 is the same at all positions, so the softmax does not see it.
 """
 
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .products import product
+from ..attention import Source
+from ..recurrence import State
+from .gradients import batched_gradients, derivatives, look_back
+from .layers import Layers
+from .matmul import Product
 
 PADDING_SCORE = -30000.0  # added to a score: float16 holds the sum, and its exponential is 0 in every type
 
 
 class FusedLoop(torch.autograd.Function):
-    """The steps, which wait for each other; ``FusedDecoder`` prepares what they take.
+    """Takes the steps, which wait for each other, from what :func:`unroll` has prepared.
 
     Of every step one row of ``columns`` is kept, ``query | recurrent | reset | update | new``, where ``recurrent`` is
     the state's part of ``new``. The product with the state gives the first four, that with the context the last three.
@@ -43,7 +47,7 @@ class FusedLoop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, embed_gates, state, keys, values, context_weight, weight, bias, energy, padding_mask):
-        """All steps; shapes as above."""
+        """Takes all steps; shapes as above."""
         (batch, src_len, attention_dim), tgt_len, hidden_size = keys.shape, embed_gates.size(1), state.size(1)
         columns = bias.repeat(tgt_len, batch, 1)
         columns.narrow(2, attention_dim + hidden_size, 3 * hidden_size).add_(embed_gates.transpose(0, 1))
@@ -52,7 +56,7 @@ class FusedLoop(torch.autograd.Function):
         padding_scores = state.new_zeros(batch, src_len).masked_fill(padding_mask, PADDING_SCORE).view(-1)
         layer, context = torch.empty_like(keys), values.new_empty(batch, 1, values.size(2))
         query, recurrent, reset, update, new = blocks(columns, attention_dim, hidden_size)
-        from_state, from_context, reset_update = runs(columns, attention_dim, hidden_size)
+        from_state, from_context, reset_update = slices(columns, attention_dim, hidden_size)
         s, a = states.unbind(), attention.unbind()
 
         for t in range(tgt_len):
@@ -80,7 +84,7 @@ class FusedLoop(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, states_gradient, attention_gradient):
-        """From the gradients of what :meth:`forward` returns to those of what it takes, in the same order."""
+        """Goes back from the gradients of what :meth:`forward` returns to those of what it takes, in the same order."""
         keys, values, context_weight, weight, energy, columns, states, attention = ctx.saved_tensors
         (tgt_len, batch, _), attention_dim, hidden_size = columns.shape, keys.size(2), states.size(2)
         grad_columns = derivatives(columns, states, attention_dim)
@@ -90,13 +94,14 @@ class FusedLoop(torch.autograd.Function):
         if context_weight is not None:
             grad_averages = values.new_empty(tgt_len, batch, values.size(2))
         grad_keys, grad_energy, layer = torch.zeros_like(keys), torch.zeros_like(energy), torch.empty_like(keys)
-        # v is a factor of all that passes the attention's layer: here it stands in W_a, after the loop in the results.
+        # Every gradient through the hidden layer carries a factor v. We fold it into W_a for the recurrent part and
+        # multiply the other results by it once, below.
         scaled_weight = weight.clone()
         scaled_weight.narrow(0, 0, attention_dim).mul_(energy.unsqueeze(1))
         query, _, _, update, _ = blocks(columns, attention_dim, hidden_size)
         grad_query, *_ = blocks(grad_columns, attention_dim, hidden_size)
         grad_cell = grad_columns.narrow(2, attention_dim, 4 * hidden_size).unflatten(2, (4, hidden_size)).unbind()
-        from_state, from_context, _ = runs(grad_columns, attention_dim, hidden_size)
+        from_state, from_context, _ = slices(grad_columns, attention_dim, hidden_size)
         grad_s, grad_a, grad_average = grad_states.unbind(), grad_attention.unbind(), grad_averages.unbind()
         grad_scores = []
 
@@ -118,92 +123,55 @@ class FusedLoop(torch.autograd.Function):
         grad_columns.narrow(2, 0, attention_dim).mul_(energy)
         grad_keys.mul_(2 * energy)
         grad_energy.sub_(0.5 * torch.stack(grad_scores).sum())  # the -1 of tanh: 0 but for rounding, seen in bf16
-        return products(ctx.saved_tensors, grad_columns, grad_averages, grad_s[0], grad_keys, grad_energy)
+        return batched_gradients(ctx.saved_tensors, grad_columns, grad_averages, grad_s[0], grad_keys, grad_energy)
 
 
 def blocks(columns: Tensor, attention_dim: int, hidden_size: int) -> List[Tuple[Tensor, ...]]:
-    """Query, recurrent, reset, update and new, each as views ``(batch, size)`` of the steps."""
+    """Returns query, recurrent, reset, update and new, each as views ``(batch, size)`` of the steps."""
     sizes = [attention_dim] + 4 * [hidden_size]
     return [block.unbind() for block in columns.split(sizes, dim=2)]
 
 
-def runs(columns: Tensor, attention_dim: int, hidden_size: int) -> List[Tuple[Tensor, ...]]:
-    """Neighbours among the blocks: what the state gives, what the context gives, reset and update."""
+def slices(columns: Tensor, attention_dim: int, hidden_size: int) -> List[Tuple[Tensor, ...]]:
+    """Returns neighbouring blocks as views of the steps: those from the state, from the context, reset and update."""
     after = attention_dim + hidden_size
     places = ((0, after + 2 * hidden_size), (after, 3 * hidden_size), (after, 2 * hidden_size))
     return [columns.narrow(2, start, length).unbind() for start, length in places]
 
 
-def look_back(
-    grad_scores: Tensor,
-    query: Tensor,
-    keys: Tensor,
-    layer: Tensor,
-    grad_query: Tensor,
-    grad_keys: Tensor,
-    grad_energy: Tensor,
-) -> None:
-    """From the gradient of e_t back to what asked and what was asked; those of query and keys still without v.
+def unroll(decoder: Layers, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
+    """As ``BahdanauDecoder.unroll``, in the type of ``embed_gates``: a product's, under autocast too."""
+    attention, recurrence, dtype = decoder.attention, decoder.recurrence, embed_gates.dtype
+    annotations, context_weight = source.values.to(dtype), recurrence.context_gates.weight
+    values, folded = annotations, folds(annotations.size(1), embed_gates.size(1), *context_weight.shape)
+    if folded:
+        values = Product.apply(annotations, context_weight.to(dtype), None)
+    # One product for query and state gates. The recurrent part of new goes first, where the loop wants it.
+    query_weight, state_gates = attention.query_proj.weight, recurrence.cell.state_gates
+    hidden_size, attention_dim = state_gates.in_features, query_weight.size(0)
+    reset_update, new = state_gates.weight.split([2 * hidden_size, hidden_size])
+    weight = torch.cat([2 * query_weight, new, reset_update])
+    bias = F.pad(state_gates.bias.roll(hidden_size), (attention_dim, hidden_size))
+    states, weights = FusedLoop.apply(
+        embed_gates,
+        last.cell.to(dtype),
+        source.keys.to(dtype).contiguous(),
+        values.masked_fill(source.padding_mask.unsqueeze(2), 0.0),  # no context in a row that is all padding
+        None if folded else context_weight.to(dtype),
+        weight.to(dtype),
+        bias.to(dtype),
+        2 * attention.energy.to(dtype),
+        source.padding_mask,
+    )
+    return State(states, torch.bmm(weights, annotations)), weights
 
-    Args:
-        grad_scores: of e_t, ``(batch, src_len)``
-        query, keys: as in the loop, ``(batch, attention_dim)`` and ``(batch, src_len, attention_dim)``
-        layer: memory in the shape of ``keys``
-        grad_query: takes the result
-        grad_keys, grad_energy: the result is added to these
+
+def folds(src_len: int, tgt_len: int, gates: int, annotation_dim: int) -> bool:
+    """Tells whether W_c is multiplied with all annotations before the loop, and not with every context within it.
+
+    By the number of multiplications of a sentence, where those before the loop count two thirds: their matrices have
+    ``src_len`` times as many rows, and the loop is shorter by an operation.
     """
-    # e_tj = 2 v' sigmoid(x), and sigmoid' = sigmoid - sigmoid^2
-    torch.add(query.unsqueeze(1), keys, alpha=2, out=layer).sigmoid_()
-    grad_energy.addmv_(layer.flatten(0, 1).t(), grad_scores.view(-1))
-    layer.addcmul_(layer, layer, value=-1)
-    # x = 2 W_a s_{t-1} + 2 (U_a h_j + b_a)
-    torch.bmm(grad_scores.unsqueeze(1), layer, out=grad_query.unsqueeze(1))
-    grad_keys.addcmul_(grad_scores.unsqueeze(2), layer)
-
-
-def products(
-    saved: Tuple[Tensor, ...],
-    grad_columns: Tensor,
-    grad_averages: Tensor,
-    grad_state: Tensor,
-    grad_keys: Tensor,
-    grad_energy: Tensor,
-) -> Tuple[Optional[Tensor], ...]:
-    """What :meth:`FusedLoop.backward` returns: the gradients that are products over all steps, and those given."""
-    keys, values, context_weight, _, _, columns, states, attention = saved
-    attention_dim, hidden_size = keys.size(2), states.size(2)
-    grad_gates = grad_columns.narrow(2, attention_dim + hidden_size, 3 * hidden_size)
-    grad_values = torch.bmm(attention.transpose(1, 2), grad_averages.transpose(0, 1))
-    grad_context_weight = None
-    if context_weight is not None:
-        contexts = torch.bmm(attention, values).transpose(0, 1)
-        grad_context_weight = product(grad_gates.flatten(0, 1).t(), contexts.flatten(0, 1).t())
-    from_state = grad_columns.narrow(2, 0, attention_dim + 3 * hidden_size)
-    grad_weight = product(from_state.flatten(0, 1).t(), states.narrow(0, 0, len(columns)).flatten(0, 1).t())
-    grad_bias = grad_columns.sum(dim=(0, 1))
-    return (
-        grad_gates.transpose(0, 1), grad_state, grad_keys, grad_values, grad_context_weight, grad_weight, grad_bias,
-        grad_energy, None,
-    )  # fmt: skip
-
-
-def derivatives(columns: Tensor, states: Tensor, attention_dim: int) -> Tensor:
-    """The derivative of s_t by each column before its activation, all else being fixed, of all steps at once.
-
-    Args:
-        columns: ``(tgt_len, batch, attention_dim + 4 * hidden_size)``
-        states: ``(tgt_len + 1, batch, hidden_size)``, from s_0 on
-
-    Returns:
-        in the shape of ``columns``, those of the query not filled in
-    """
-    result, sizes = torch.empty_like(columns), [attention_dim] + 4 * [states.size(2)]
-    _, recurrent, reset, update, new = columns.split(sizes, dim=2)
-    _, by_recurrent, by_reset, by_update, by_new = result.split(sizes, dim=2)
-    # s_t = (1 - update) * new + update * s_{t-1}, new = tanh(x + reset * recurrent), and tanh' = 1 - tanh^2
-    torch.mul(1 - update, 1 - new * new, out=by_new)
-    torch.mul(by_new, reset, out=by_recurrent)
-    # sigmoid' = sigmoid (1 - sigmoid)
-    torch.mul(by_recurrent * recurrent, 1 - reset, out=by_reset)
-    torch.mul(update * (1 - update), states.narrow(0, 0, len(columns)) - new, out=by_update)
-    return result
+    before = src_len * annotation_dim * gates + tgt_len * src_len * gates
+    within = tgt_len * src_len * annotation_dim + tgt_len * annotation_dim * gates
+    return 2 * before < 3 * within
