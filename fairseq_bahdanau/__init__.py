@@ -6,6 +6,8 @@ the model's equations in order; then ``encoder.py`` and ``decoder.py``, which pu
 which holds the options.
 """
 
+__version__ = "0.1.0"
+
 from . import checkpoints, criterions, model, tasks  # noqa: F401  they register themselves
 
 checkpoints.install()
