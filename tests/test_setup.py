@@ -16,6 +16,7 @@ def test_installed_metadata_is_honest():
     found = metadata.metadata("fairseq-bahdanau")
     assert found["License-Expression"] == "MIT" and found["Requires-Python"] == ">=3.8"
     assert found["Version"] == fairseq_bahdanau.__version__
+    assert f"\nversion: {fairseq_bahdanau.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     required = [Requirement(line) for line in metadata.requires("fairseq-bahdanau")]
     for requirement in required:
         if requirement.marker is None or requirement.marker.evaluate({"extra": "recipes"}):
