@@ -14,6 +14,8 @@ attention weight, c_t context, y_t target word, E its embedding, u_t and m_t rea
 batch, ``sentences`` times ``beams`` in a search; ``src_len`` and ``tgt_len`` count tokens, ``</s>`` included.
 """
 
+__version__ = "0.1.0"
+
 from . import checkpoints, criterions, model, tasks  # noqa: F401  they register themselves
 
 checkpoints.install()

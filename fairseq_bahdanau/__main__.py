@@ -11,8 +11,8 @@ COMMANDS = ("preprocess", "train", "validate", "generate", "interactive", "hydra
 def main() -> None:
     """Runs fairseq's command of that name in this process, with this package as its user directory."""
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        given = f", not '{sys.argv[1]}'" if len(sys.argv) > 1 else ""
-        sys.exit(f"usage: python -m fairseq_bahdanau {{{','.join(COMMANDS)}}} [fairseq's options]{given}")
+        complaint = f", not '{sys.argv[1]}'" if len(sys.argv) > 1 else ""
+        sys.exit(f"usage: python -m fairseq_bahdanau {{{','.join(COMMANDS)}}} [fairseq's options]{complaint}")
     command, user_dir, given = sys.argv[1], fairseq_bahdanau.__path__[0], sys.argv[2:]
     # hydra wants its overrides together, and after its own flags is where they stand.
     given = [*given, f"common.user_dir={user_dir}"] if command == "hydra-train" else ["--user-dir", user_dir, *given]

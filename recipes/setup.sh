@@ -28,7 +28,7 @@ setup_find_python() {
 setup_env=${VIRTUAL_ENV:-$setup_root/.venv}
 
 # The stamp names what was installed, and is written last: an interrupted or outdated installation is done again.
-setup_wanted="$setup_root $(cat "$setup_root/requirements.txt" "$setup_root/setup.py" | cksum)"
+setup_wanted="$setup_root $(cd "$setup_root" && cat requirements.txt pyproject.toml setup.py | cksum)"
 setup_stamp=$setup_env/.fairseq_bahdanau
 if [ "$(cat "$setup_stamp" 2>/dev/null || true)" != "$setup_wanted" ]; then
   if [ "$setup_env" = "$setup_root/.venv" ]; then

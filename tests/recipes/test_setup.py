@@ -1,4 +1,4 @@
-"""What setup.py promises, and what setup.sh says when it cannot help."""
+"""What pyproject.toml promises, and what setup.sh says when it cannot help."""
 
 import os
 import subprocess
@@ -9,10 +9,14 @@ import torch
 from packaging.requirements import Requirement
 from support import ROOT, run_command
 
+import fairseq_bahdanau
+
 
 def test_installed_metadata_is_honest():
     found = metadata.metadata("fairseq-bahdanau")
-    assert found["License"] == "MIT" and found["Requires-Python"] == ">=3.8"
+    assert found["License-Expression"] == "MIT" and found["Requires-Python"] == ">=3.8"
+    assert found["Version"] == fairseq_bahdanau.__version__
+    assert f"\nversion: {fairseq_bahdanau.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     required = [Requirement(line) for line in metadata.requires("fairseq-bahdanau")]
     for requirement in required:
         if requirement.marker is None or requirement.marker.evaluate({"extra": "recipes"}):
@@ -30,7 +34,7 @@ def test_pins_are_what_runs_here():
 
 def test_package_data_is_found():
     assert (ROOT / "fairseq_bahdanau" / "config" / "translation.yaml").is_file()
-    assert "config/*.yaml" in (ROOT / "setup.py").read_text()
+    assert "config/*.yaml" in (ROOT / "pyproject.toml").read_text()
 
 
 def setup(**environment):
@@ -53,7 +57,7 @@ def test_unsupported_python_is_named(tmp_path):
     old.chmod(0o755)
     copy = tmp_path / "clone" / "recipes"
     copy.mkdir(parents=True)
-    for name in ("recipes/setup.sh", "requirements.txt", "setup.py"):
+    for name in ("recipes/setup.sh", "requirements.txt", "pyproject.toml", "setup.py"):
         (tmp_path / "clone" / name).write_bytes((ROOT / name).read_bytes())
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     finished = subprocess.run(
