@@ -1,4 +1,4 @@
-"""Checkpoints: what a safe ``torch.load`` may find in one, and copies that an interruption cannot damage."""
+"""Lets a safe ``torch.load`` read fairseq's checkpoints, and copies them so that no interruption can damage a copy."""
 
 import argparse
 import collections
@@ -18,7 +18,7 @@ fairseq_copy = PathManager.copy
 
 
 def allow_fairseq_checkpoints() -> None:
-    """Names to PyTorch the classes that fairseq puts into checkpoints, so that ``weights_only`` may stay on.
+    """Tells PyTorch which classes fairseq puts into checkpoints, so that ``weights_only`` may stay on.
 
     From PyTorch 2.6 on, ``torch.load`` refuses every class that it was not told of. All named here only hold data; a
     file that holds any other class is still refused. This serves the checkpoints of every fairseq model.
@@ -60,6 +60,6 @@ def copy_atomically(src_path: str, dst_path: str, overwrite: bool = False) -> bo
 
 
 def install() -> None:
-    """Puts both into effect, for this process."""
+    """Makes this process load safely and copy atomically, by the two functions above."""
     allow_fairseq_checkpoints()
     PathManager.copy = staticmethod(copy_atomically)

@@ -1,4 +1,4 @@
-"""``--criterion cross_entropy_summed``: the loss whose gradient the paper clips.
+"""Registers ``--criterion cross_entropy_summed``, the loss whose gradient the paper clips.
 
 fairseq divides a batch's gradient by its words before ``--clip-norm`` sees it; the authors' code clips the gradient of
 the loss summed over the batch, which is some thousand times longer, so that the norm of 1 nearly always binds.
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 @register_criterion("cross_entropy_summed", dataclass=CrossEntropyCriterionConfig)
 class SummedCrossEntropyCriterion(CrossEntropyCriterion):
-    """Cross entropy, the gradient of which is not divided by anything; what is printed is that of ``cross_entropy``."""
+    """Computes the cross entropy and leaves its gradient undivided; it prints what ``cross_entropy`` prints."""
 
     def forward(self, model: nn.Module, sample: Dict, reduce: bool = True) -> Tuple[Tensor, int, Dict]:
-        """As in fairseq, but with a sample size of 0 in training.
+        """Computes the loss as fairseq's ``cross_entropy`` does, but gives a sample size of 0 in training.
 
         fairseq's trainer divides the gradient by the sum of the sample sizes of all processes and of all batches of
         an update (``--update-freq``), and by 1 where that sum is 0 (``Trainer.train_step``).

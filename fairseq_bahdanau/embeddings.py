@@ -1,4 +1,4 @@
-"""Word embeddings: made new, or filled from a file."""
+"""Makes word embeddings, and fills them from a file of pretrained ones."""
 
 import os
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def build_embedding(dictionary: Dictionary, embed_dim: int) -> nn.Embedding:
-    """An embedding ``(len(dictionary), embed_dim)`` whose padding row gets no gradient."""
+    """Makes an embedding ``(len(dictionary), embed_dim)`` whose padding row gets no gradient."""
     return nn.Embedding(len(dictionary), embed_dim, padding_idx=dictionary.pad())
 
 

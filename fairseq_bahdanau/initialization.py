@@ -1,7 +1,7 @@
-"""Every parameter's first value, in one place.
+"""Gives every parameter its first value, in one place.
 
 ``paper``: Bahdanau et al. 2014, appendix B.1. ``glorot``: Glorot and Bengio 2010 for input products, Saxe et al. 2013
-for recurrent ones, which trains better on small corpora (README, "Initialisation").
+for recurrent ones, which trains better on small corpora (``docs/paper.md``).
 """
 
 import math
@@ -20,7 +20,7 @@ def initialize(model: nn.Module, scheme: str, gates: int) -> None:
         model: with the parameter names of this package
         scheme: ``paper`` (W_a, U_a ~ N(0, 0.001²); all else ~ N(0, 0.01²)) or ``glorot`` (every input block uniform
             within sqrt(6 / (fan_in + fan_out)), embeddings ~ N(0, 1 / embedding size))
-        gates: how many products of its size a recurrent cell takes, each of which counts as a matrix of its own
+        gates: number of gate matrices stacked in one weight; each is initialised as a separate matrix
     """
     for name, parameter in model.named_parameters():
         if "weight_hh" in name or "state_gates.weight" in name:

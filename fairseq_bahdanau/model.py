@@ -173,8 +173,10 @@ class BahdanauModel(FairseqEncoderDecoderModel):
 
 @register_model_architecture("bigru_bahdanau_maxout", "rnnsearch50")
 def rnnsearch50(args: Namespace) -> None:
-    """RNNsearch-50 as the paper has it (appendices A and B): the sizes are the defaults, the GRU and the initial values
-    are not. An option on the command line overrides it; fairseq-hydra-train has ``config/rnnsearch50.yaml`` instead.
+    """Sets the options of RNNsearch-50 as the paper has it (appendices A and B), unless the command line does.
+
+    The sizes are the defaults; the GRU and the initial values are not. fairseq-hydra-train has
+    ``config/rnnsearch50.yaml`` instead.
 
     ``--context fixed`` makes it RNNencdec-50; ``--decoder-order update-look-generate --decoder-out-embed-dim 620
     --output-bias`` makes it what the authors' code computes. How it is trained is no part of the model: those flags are

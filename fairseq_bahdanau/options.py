@@ -1,4 +1,4 @@
-"""The options of the architecture, and what is refused before any training."""
+"""Declares the options of the architecture, and refuses before any training those that cannot work."""
 
 # fairseq reads an option's choices from ChoiceEnum([...]), a call where mypy wants a type.
 # mypy: disable-error-code="valid-type"
@@ -32,7 +32,7 @@ def seconds(table: Iterable[Tuple[str, str]]) -> List[str]:
 
 @dataclass
 class BahdanauConfig(FairseqDataclass):
-    """Options of the architecture; the defaults are the paper's sizes (appendix A.2.3)."""
+    """Holds the options of the architecture; the defaults are the paper's sizes (appendix A.2.3)."""
 
     encoder_embed_dim: int = field(default=620, metadata={"help": "source embedding size"})
     encoder_hidden_size: int = field(default=1000, metadata={"help": "state size of each encoder direction"})

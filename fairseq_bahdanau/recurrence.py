@@ -34,6 +34,18 @@ class Cell(nn.Module):
         self.hidden_size = hidden_size
         self.state_gates = nn.Linear(hidden_size, gates * hidden_size)
 
+    def forward(self, input_gates: Tensor, state: Tensor) -> Tensor:
+        """Takes one step.
+
+        Args:
+            input_gates: ``(batch, gates * hidden_size)``, the input's products x
+            state: ``(batch, state size)``, s_{t-1}
+
+        Returns:
+            the new state s_t, ``(batch, state size)``
+        """
+        raise NotImplementedError
+
     def begin(self, output: Tensor) -> Tensor:
         """Makes a first state that shows ``output`` ``(batch, hidden_size)``."""
         return output
@@ -56,15 +68,7 @@ class GRUCell(Cell):
         super().__init__(hidden_size, gates=3)
 
     def forward(self, input_gates: Tensor, state: Tensor) -> Tensor:
-        """Takes one step.
-
-        Args:
-            input_gates: ``(batch, 3 * hidden_size)``, the input's products
-            state: ``(batch, hidden_size)``
-
-        Returns:
-            the new state ``(batch, hidden_size)``
-        """
+        """As :meth:`Cell.forward`."""
         reset_in, update_in, new_in = input_gates.chunk(3, dim=1)
         reset_rec, update_rec, new_rec = self.state_gates(state).chunk(3, dim=1)
         reset = torch.sigmoid(reset_in + reset_rec)
@@ -81,7 +85,7 @@ class ResetBeforeGRUCell(GRUCell):
     """
 
     def forward(self, input_gates: Tensor, state: Tensor) -> Tensor:
-        """As :meth:`GRUCell.forward`."""
+        """As :meth:`Cell.forward`."""
         size = state.size(1)
         reset_update_in, new_in = input_gates.split([2 * size, size], dim=1)
         reset_update = torch.sigmoid(reset_update_in + self.rows(0, 2 * size, state))
@@ -111,7 +115,7 @@ class LSTMCell(Cell):
         super().__init__(hidden_size, gates=4)
 
     def forward(self, input_gates: Tensor, state: Tensor) -> Tensor:
-        """As :meth:`GRUCell.forward`, with ``input_gates`` ``(batch, 4 * hidden_size)``."""
+        """As :meth:`Cell.forward`."""
         shown, memory = state.chunk(2, dim=1)
         input_gate, forget, new, output = (input_gates + self.state_gates(shown)).chunk(4, dim=1)
         memory = torch.sigmoid(forget) * memory + torch.sigmoid(input_gate) * torch.tanh(new)
@@ -137,7 +141,7 @@ class RNNCell(Cell):
         super().__init__(hidden_size, gates=1)
 
     def forward(self, input_gates: Tensor, state: Tensor) -> Tensor:
-        """As :meth:`GRUCell.forward`, with ``input_gates`` ``(batch, hidden_size)``."""
+        """As :meth:`Cell.forward`."""
         return torch.tanh(input_gates + self.state_gates(state))
 
 

@@ -1,4 +1,4 @@
-"""Two tasks that are fairseq's translation task and one thing more.
+"""Registers two tasks, each of which is fairseq's translation task and one thing more.
 
 ``translation_unk`` has a ``--replace-unk`` that works: fairseq's own looks up the aligned source word in an alignment
 that its search leaves empty (fairseq issue 3533). ``translation_sorted_within`` makes batches as the paper does.
@@ -20,7 +20,7 @@ class TranslationUnkTask(TranslationTask):
     2015, section 3.3), so that ``--replace-unk DICTIONARY`` (or ``''`` to copy) can replace ``<unk>`` by it."""
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
-        """As in fairseq.
+        """Builds fairseq's generator, and notes whether ``--replace-unk`` is given.
 
         Raises:
             ValueError: with ``--print-alignment``, whose form of alignment ``--replace-unk`` cannot read
@@ -35,8 +35,10 @@ class TranslationUnkTask(TranslationTask):
     def inference_step(
         self, generator, models, sample, prefix_tokens=None, constraints=None
     ) -> List[List[Dict[str, Any]]]:
-        """As in fairseq; with ``--replace-unk``, every hypothesis' ``alignment`` is a source position for each target
-        token."""
+        """Searches as fairseq does; with ``--replace-unk``, also aligns every hypothesis.
+
+        Its ``alignment`` is then a source position for each target token.
+        """
         hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
         if self.aligns:
             for src_tokens, of_sentence in zip(sample["net_input"]["src_tokens"], hypotheses):
@@ -45,7 +47,7 @@ class TranslationUnkTask(TranslationTask):
         return hypotheses
 
     def most_attended(self, attention: Tensor, src_tokens: Tensor) -> List[int]:
-        """The most attended source word of every target token; ``</s>`` is none, unless there is no other.
+        """Finds the most attended source word of every target token; ``</s>`` is none, unless there is no other.
 
         Args:
             attention: ``(src_len, tgt_len)``, rows in the order of ``src_tokens``
@@ -60,7 +62,7 @@ class TranslationUnkTask(TranslationTask):
 
 
 class SortedWithin(BaseWrapperDataset):
-    """Pairs in random order, sorted by length within so many, but not over all.
+    """Orders pairs at random, and sorts them by length within parts of so many, but not over all.
 
     Args:
         dataset: the pairs
@@ -72,7 +74,7 @@ class SortedWithin(BaseWrapperDataset):
         self.sentences = sentences
 
     def ordered_indices(self) -> np.ndarray:
-        """The order in which batches are cut, ``(len(self),)``; the caller, fairseq, seeds NumPy."""
+        """Returns the order in which batches are cut, ``(len(self),)``; the caller, fairseq, seeds NumPy."""
         order = np.random.permutation(len(self))
         longer = self.sizes.max(axis=1)  # of source and target, which are both padded
         parts = np.split(order, range(self.sentences, len(order), self.sentences))
@@ -81,7 +83,7 @@ class SortedWithin(BaseWrapperDataset):
 
 @dataclass
 class TranslationSortedWithinConfig(TranslationConfig):
-    """fairseq's options of translation, and one."""
+    """Adds ``--sort-within`` to the options of fairseq's translation task."""
 
     sort_within: int = field(
         default=1600,
@@ -98,7 +100,7 @@ class TranslationSortedWithinTask(TranslationUnkTask):
     """
 
     def load_dataset(self, split, epoch=1, combine=False, **kwargs):
-        """As in fairseq; the training set is wrapped.
+        """Loads a data set as fairseq does, and wraps the training set in :class:`SortedWithin`.
 
         Raises:
             ValueError: ``--sort-within`` less than 1

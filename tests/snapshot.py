@@ -121,9 +121,10 @@ def everything():
     log = Lines()
     logging.getLogger("fairseq_bahdanau").addHandler(log)
     logging.getLogger("fairseq_bahdanau").setLevel(logging.INFO)
-    fields = [(f.name, str(f.default), str(f.metadata), str(f.type)) for f in dataclasses.fields(BahdanauConfig)]
-    found = {"options": fields, "choices": [list(f.type) for f in dataclasses.fields(BahdanauConfig)
-                                            if hasattr(f.type, "__members__")]}  # fmt: skip
+    found = {"options": []}
+    for one in dataclasses.fields(BahdanauConfig):
+        choices = [str(choice) for choice in one.type] if hasattr(one.type, "__members__") else str(one.type)
+        found["options"].append((one.name, str(one.default), str(dict(one.metadata)), choices))
     for options in [*MEMBERS, *OTHERS]:
         for others in ({}, {"recurrence": "reference"}, {"init": "paper"}):
             name = " ".join(f"{key}={value}" for key, value in {**options, **others}.items())

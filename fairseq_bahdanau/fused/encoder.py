@@ -69,7 +69,7 @@ class FusedGRU(torch.autograd.Function):
 
 
 def read(rnn: nn.GRU, embedded: Tensor, lengths: Tensor) -> Tensor:
-    """As ``RecurrentEncoder.read``, by all layers of ``rnn``.
+    """Reads the source as ``RecurrentEncoder.read`` does, by all layers of ``rnn``.
 
     Reading backwards is reading forwards over rows whose words stand in reverse, padding remaining at the end.
     """

@@ -140,7 +140,7 @@ def slices(columns: Tensor, attention_dim: int, hidden_size: int) -> List[Tuple[
 
 
 def unroll(decoder: Layers, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
-    """As ``BahdanauDecoder.unroll``, in the type of ``embed_gates``: a product's, under autocast too."""
+    """Takes all time steps as ``BahdanauDecoder.unroll`` does, in the type of ``embed_gates``, a product's."""
     attention, recurrence, dtype = decoder.attention, decoder.recurrence, embed_gates.dtype
     annotations, context_weight = source.values.to(dtype), recurrence.context_gates.weight
     values, folded = annotations, folds(annotations.size(1), embed_gates.size(1), *context_weight.shape)

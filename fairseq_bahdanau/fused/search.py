@@ -42,7 +42,7 @@ def search_step(
     encoder_out: Dict[str, List[Tensor]],
     carried: Dict[str, Any],
 ) -> Tuple[Tensor, Tensor]:
-    """As ``BahdanauDecoder.search_step``, from what :func:`begin_search` made.
+    """Takes one step of a search as ``BahdanauDecoder.search_step`` does, from what :func:`begin_search` made.
 
     The formulas are those of :class:`~fairseq_bahdanau.fused.loop.FusedLoop`.
     """
