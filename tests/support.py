@@ -61,8 +61,18 @@ MEMBERS = [
 members = pytest.mark.parametrize(
     "options", MEMBERS, ids=lambda options: "-".join(map(str, options.values())) or "default"
 )
+# A batch, unsorted, of words of the dictionaries below: a source of </s> alone, one with <unk>; targets shifted right.
+SOURCES = [[5, 9, 2], [2], [4, 16, 8, 8, 11, 6, 2], [3, 7, 2]]
+TARGETS = [[2, 6, 5], [2, 19, 4, 3, 20], [2], [2, 7, 7, 9]]
+# Targets of one length, for what goes through a batch step by step: searches and exported programs meet no padding.
+EVEN_TARGETS = [[2, 6, 5], [2, 19, 4], [2, 4, 4], [2, 7, 7]]
 # What cli.align is tried on: a model that has learnt the corpus below writes these backwards.
 SENTENCES = ["a1 a2 a3", "a4", "a5 a6 a0 a7 a1", "a2 a0"]
+# The smallest model that goes through the stages of a recipe.
+RECIPE_SIZES = (
+    "--encoder-embed-dim 12 --decoder-embed-dim 12 --encoder-hidden-size 10 --decoder-hidden-size 14 --attention-dim 8 "
+    "--maxout-dim 12"
+)
 TINY_TRAINING = (
     "--criterion label_smoothed_cross_entropy --optimizer adam --lr 0.005 --clip-norm 1 --max-tokens 300 "
     "--required-batch-size-multiple 1 --cpu --log-format simple"

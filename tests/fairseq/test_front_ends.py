@@ -4,14 +4,10 @@ import shutil
 
 import pytest
 import torch
-from support import PLUGIN, TINY_TRAINING, generate, lines_of, preprocess, run_command, train
+from support import PLUGIN, TINY_TRAINING, generate, lines, lines_of, preprocess, run_command, train
 
 import fairseq_bahdanau  # noqa: F401
 from fairseq_bahdanau.model import BahdanauModel
-
-
-def read(path):
-    return path.read_text().splitlines()
 
 
 def hypotheses(printed):
@@ -27,14 +23,14 @@ def generated(data, checkpoint):
 def test_the_corpus_is_learnt_and_no_sentence_is_dropped(corpus, generated):
     found = hypotheses(generated)
     assert len(found) == 21 and "Translated 21 sentences" in generated
-    assert sum(one == wanted for one, wanted in zip(found, read(corpus / "test.yy"))) >= 19
+    assert sum(one == wanted for one, wanted in zip(found, lines(corpus / "test.yy"))) >= 19
 
 
 def test_alignments_find_the_translated_word(corpus, generated):
     """The corpus is translated word by word: nearly every target word must look at its own source word."""
     right = total = 0
     for number, ((links,),) in lines_of("A", generated).items():
-        src = read(corpus / "test.xx")[number].split()
+        src = lines(corpus / "test.xx")[number].split()
         tgt = hypotheses(generated)[number].split()
         for link in links.split():
             j, t = map(int, link.split("-"))
@@ -59,7 +55,7 @@ def test_greedy_soft_alignment_rows_sum_to_one(corpus, data, checkpoint):
     printed = generate(data, checkpoint, "--beam", "1", "--print-alignment", "soft")
     for number, ((weights,),) in lines_of("A", printed).items():
         rows = [[float(weight) for weight in row.split(",")] for row in weights.split()]
-        assert {len(row) for row in rows} == {len(read(corpus / "test.xx")[number].split()) + 1}  # with </s>
+        assert {len(row) for row in rows} == {len(lines(corpus / "test.xx")[number].split()) + 1}  # with </s>
         assert all(abs(sum(row) - 1) < 1e-3 for row in rows)
 
 
@@ -70,18 +66,18 @@ def test_sampling_prefix_and_nbest(corpus, data, checkpoint):
     assert all(len(fields) == 4 for fields in lines_of("H", sampled).values()) and len(lines_of("H", sampled)) == 21
     # The prefix is the reference's own first word, which the hypothesis must begin with.
     forced = generate(data, checkpoint, "--prefix-size", "1", "--beam", "3")
-    for one, wanted in zip(hypotheses(forced), read(corpus / "test.yy")):
+    for one, wanted in zip(hypotheses(forced), lines(corpus / "test.yy")):
         assert one.split()[0] == wanted.split()[0]
 
 
 def test_score_reference_is_the_teacher_forced_score(corpus, data, checkpoint):
     printed = generate(data, checkpoint, "--score-reference", "--print-alignment")
-    assert hypotheses(printed) == read(corpus / "test.yy") and len(lines_of("A", printed)) == 21
+    assert hypotheses(printed) == lines(corpus / "test.yy") and len(lines_of("A", printed)) == 21
     model = BahdanauModel.from_pretrained(str(checkpoint.parent), checkpoint.name, str(data)).models[0]
     src_dict, tgt_dict = model.encoder.dictionary, model.decoder.dictionary
     for number, ((positional,),) in list(lines_of("P", printed).items())[:5]:
-        src = src_dict.encode_line(read(corpus / "test.xx")[number], add_if_not_exist=False).long()
-        tgt = tgt_dict.encode_line(read(corpus / "test.yy")[number], add_if_not_exist=False).long()
+        src = src_dict.encode_line(lines(corpus / "test.xx")[number], add_if_not_exist=False).long()
+        tgt = tgt_dict.encode_line(lines(corpus / "test.yy")[number], add_if_not_exist=False).long()
         output = model(src[None], None, torch.cat([tgt[-1:], tgt[:-1]])[None])
         wanted = model.get_normalized_probs(output, log_probs=True)[0].gather(1, tgt[:, None]) / torch.tensor(2.0).log()
         torch.testing.assert_close(

@@ -5,14 +5,12 @@ import logging
 import pytest
 import torch
 from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder
-from support import build_model, members, pad, shake
+from support import SOURCES, TARGETS, build_model, members, pad, shake
 
 from fairseq_bahdanau.decoder import BahdanauDecoder
 from fairseq_bahdanau.fused_decoder import FusedDecoder, folds
 
 LEARNT = ("query_proj.weight", "energy", "context_gates.weight", "state_gates.weight", "state_gates.bias")
-SOURCES = [[5, 9, 2], [2], [4, 16, 8, 8, 11, 6, 2], [3, 7, 2]]
-TARGETS = [[2, 6, 5], [2, 19, 4, 3, 20], [2], [2, 7, 7, 9]]
 layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from support import build_model, pad, shake
+from support import SOURCES, TARGETS, build_model, pad, shake
 
 from fairseq_bahdanau.encoder import RecurrentEncoder
 from fairseq_bahdanau.fused_encoder import FusedEncoder, FusedGRU
 from fairseq_bahdanau.products import Product, product
 
-SOURCES = [[5, 9, 2], [2], [4, 16, 8, 8, 11, 6, 2], [3, 7, 2]]
 LAYOUTS = {
     "left": pad(SOURCES, 1, True),
     "right": pad(SOURCES, 1, False, 9),
@@ -94,7 +93,7 @@ def test_a_training_step_of_either_recurrence_is_the_same():
     gradients = {}
     for recurrence in ("fused", "reference"):
         model = shake(build_model(recurrence=recurrence)).double().train()
-        prev = pad([[2, 6, 5], [2, 19, 4, 3, 20], [2], [2, 7, 7, 9]], 1, False)
+        prev = pad(TARGETS, 1, False)
         model(LAYOUTS["left"], None, prev)[0].logsumexp(dim=2).sum().backward()
         gradients[recurrence] = {name: parameter.grad for name, parameter in model.named_parameters()}
     for name, gradient in gradients["reference"].items():

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from support import build_model, members, pad, shake
+from support import EVEN_TARGETS, SOURCES, build_model, members, pad, shake
 
 from fairseq_bahdanau.beams import groups_of
 
-SOURCES = [[5, 9, 2], [2], [4, 16, 8, 8, 11, 6, 2], [3, 7, 2]]
 # One order after the other, each picking from the rows of the one before.
 AS_FAIRSEQ = [
     [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3],  # three beams of each sentence
@@ -63,7 +62,7 @@ def test_groups_are_of_one_sentence():
 @pytest.mark.parametrize("autocast", [True, False])
 def test_search_in_half_precision(dtype, autocast):
     model, state = shake(build_model()), {}
-    src_tokens, prev = pad(SOURCES, 1, True), torch.tensor([[2, 6, 5], [2, 19, 4], [2, 4, 4], [2, 7, 7]])
+    src_tokens, prev = pad(SOURCES, 1, True), torch.tensor(EVEN_TARGETS)
     with torch.no_grad():
         wanted, wanted_extra = model(src_tokens, None, prev)
         model = model if autocast else model.to(dtype)

@@ -6,12 +6,9 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from support import SIZES, build_model, dictionary, members, pad, shake
+from support import SIZES, SOURCES, TARGETS, build_model, dictionary, members, pad, shake
 
 from fairseq_bahdanau.attention import AdditiveAttention
-
-SOURCES = [[5, 9, 2], [2], [4, 16, 8, 8, 11, 6, 2], [3, 7, 2]]  # unsorted; one of </s> alone, one with <unk>
-TARGETS = [[2, 6, 5], [2, 19, 4, 3, 20], [2], [2, 7, 7, 9]]
 
 
 def run(model, left, right_target_columns=0, columns=0):

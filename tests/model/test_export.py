@@ -3,12 +3,10 @@
 import pytest
 import torch
 from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
-from support import build_model, dictionary, members, pad, shake
+from support import EVEN_TARGETS, SOURCES, build_model, dictionary, members, pad, shake
 from torch import nn
 
 from fairseq_bahdanau.export import export
-
-SOURCES = [[5, 9, 2], [2], [4, 16, 8, 8, 11, 6, 2], [3, 7, 2]]
 
 
 def sample(left=True):
@@ -24,7 +22,7 @@ def test_exported_programs_equal_the_model(options, left, tmp_path):
     for name, program in zip(("encoder", "step"), programs):
         torch.export.save(program, tmp_path / f"{name}.pt2")
     encoder, step = (torch.export.load(tmp_path / f"{name}.pt2").module() for name in ("encoder", "step"))
-    src_tokens, prev = pad(SOURCES, 1, left, 9), torch.tensor([[2, 6, 5], [2, 19, 4], [2, 4, 4], [2, 7, 7]])
+    src_tokens, prev = pad(SOURCES, 1, left, 9), torch.tensor(EVEN_TARGETS)
     with torch.no_grad():
         wanted, extra = model(src_tokens, None, prev)
         state, context, *fixed = encoder(src_tokens)
@@ -46,7 +44,7 @@ def test_scripted_model_equals_the_model(options, tmp_path):
     model = shake(build_model(**options))
     scripted = torch.jit.script(model)
     torch.jit.save(scripted, tmp_path / "model.pt")
-    prev = torch.tensor([[2, 6, 5], [2, 19, 4], [2, 4, 4], [2, 7, 7]])
+    prev = torch.tensor(EVEN_TARGETS)
     net_input = sample()["net_input"]
     wanted, found = (m(**net_input, prev_output_tokens=prev) for m in (model, torch.jit.load(tmp_path / "model.pt")))
     torch.testing.assert_close(found[0], wanted[0])
@@ -72,7 +70,7 @@ def test_quantised_model_translates_alike():
     quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear, nn.GRU}, dtype=torch.qint8)
     assert "Quantized" in repr(quantised.encoder.rnn) and "Quantized" in repr(quantised.decoder.attention.query_proj)
     net_input = sample()["net_input"]
-    prev = torch.tensor([[2, 6], [2, 19], [2, 4], [2, 7]])
+    prev = torch.tensor(EVEN_TARGETS)[:, :2]
     wanted, found = (m(**net_input, prev_output_tokens=prev)[0] for m in (model, quantised))
     assert (found - wanted).abs().max() < 0.05 * wanted.abs().max()
     generator = SequenceGenerator([quantised], model.decoder.dictionary, beam_size=3, max_len_b=9)

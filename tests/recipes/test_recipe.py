@@ -13,12 +13,12 @@ import time
 
 import pytest
 import sacrebleu
-from support import ROOT, run_recipe
+from support import RECIPE_SIZES, ROOT, run_recipe
 
 RECIPE = ROOT / "recipes" / "multi30k" / "run.sh"
-TINY = """# the smallest model that goes through every stage
---arch bigru_bahdanau_maxout --encoder-embed-dim 12
---decoder-embed-dim 12 --encoder-hidden-size 10 --decoder-hidden-size 14 --attention-dim 8 --maxout-dim 12
+TINY = f"""# the smallest model that goes through every stage
+--arch bigru_bahdanau_maxout
+{RECIPE_SIZES}
 --share-all-embeddings
 
 --criterion cross_entropy --optimizer adam --lr 0.01 --max-tokens 400 --max-epoch 3

@@ -7,12 +7,11 @@ import shutil
 import archives
 import pytest
 import sacrebleu
-from support import ROOT, lines, run_recipe, translate
+from support import RECIPE_SIZES, ROOT, lines, run_recipe, translate
 
 RECIPES = ROOT / "recipes"
-TINY = """
---arch bigru_bahdanau_maxout --encoder-embed-dim 12 --decoder-embed-dim 12 --encoder-hidden-size 10
---decoder-hidden-size 14 --attention-dim 8 --maxout-dim 12
+TINY = f"""
+--arch bigru_bahdanau_maxout {RECIPE_SIZES}
 --criterion cross_entropy --optimizer adam --lr 0.01 --max-tokens 300 --update-freq 2
 """
 CLEAN = "--raw {raw} --sums {raw}/SUMS --work {work}"
@@ -161,8 +160,7 @@ def test_wmt14_en_fr_is_trained_in_shards(tmp_path):
 def test_the_paper_is_trained_on_words(tmp_path):
     archives.rnnsearch(tmp_path / "raw", 40)
     flags = (RECIPES / "rnnsearch_en_fr" / "models" / "rnnsearch50.args").read_text()
-    sizes = "--encoder-embed-dim 12 --decoder-embed-dim 12 --encoder-hidden-size 10 --decoder-hidden-size 14"
-    (tmp_path / "tiny.args").write_text(flags + f"{sizes} --attention-dim 8 --maxout-dim 12 --max-epoch 2\n")
+    (tmp_path / "tiny.args").write_text(flags + f"{RECIPE_SIZES} --max-epoch 2\n")
     printed = run_recipe(RECIPES / "rnnsearch_en_fr" / "run.sh", tmp_path / "tiny.args", *options(tmp_path))
     assert "240 of 246 pairs kept" in printed and "nothing is published to check it by" in printed
     pair = tmp_path / "work" / "en-fr"
