@@ -6,5 +6,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=recipes/setup.sh
 source "$root/recipes/setup.sh"
 cd "$root"
-# A file is a process: what its tests share is made once.
-exec python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
+# A file is a process: what its tests share is made once. Files are taken in their order, not those of most tests first:
+# what takes long is few tests.
+exec python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
