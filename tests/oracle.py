@@ -3,9 +3,22 @@
 Reads the parameters by the names that checkpoints carry. Every function takes them as a dict of arrays, ``p``.
 """
 
-import re
+from typing import NamedTuple
 
 import numpy as np
+
+
+class Member(NamedTuple):
+    """A member of the family, by default that of the options' defaults; what adds parameters is seen from them."""
+
+    cell: str = "gru"  # one of CELLS
+    layers: int = 1  # of the encoder
+    directions: int = 2  # of each layer
+    context: str = "attention"
+    order: str = "look-update-generate"
+    score: str = "additive"  # one of SCORES
+    top_k: int = 0  # of hard attention; 0 is soft attention
+    pool_size: int = 2
 
 
 def parameters(model):
@@ -55,31 +68,30 @@ def rnn(from_input, W, b, state):
 CELLS = {"gru": gru, "gru_reset_before": gru_reset_before, "lstm": lstm, "rnn": rnn}
 
 
-def encode(p, src, cell="gru"):
+def encoder_weights(p, member, layer, way):
+    """W and b of a layer's input, then those of its state, in one direction."""
+    if member.cell == "gru_reset_before":
+        parts = [f"encoder.rnn.layers.{layer}.{way}.{gates}" for gates in ("input_gates", "cell.state_gates")]
+        names = [f"{part}.{kind}" for part in parts for kind in ("weight", "bias")]
+    else:
+        suffix = f"_l{layer}" + "_reverse" * way
+        names = [f"encoder.rnn.{kind}{suffix}" for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
+    return [p[name] for name in names]
+
+
+def encode(p, src, member):
     """``src``, a list of words, to annotations (src_len, directions * hidden) and the state that has read them all."""
     read = [p["encoder.embed_tokens.weight"][word] for word in src]
-    for layer in range(sum(bool(re.match(r"encoder.rnn.*(weight_ih_l.|0.input_gates.weight)$", name)) for name in p)):
+    for layer in range(member.layers):
         directions = []
-        for way in (0, 1):
-            suffix = f"_l{layer}" + "_reverse" * way
-            weights = [
-                p.get(f"encoder.rnn.{kind}{suffix}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-            ]
-            if cell == "gru_reset_before":
-                place = f"encoder.rnn.layers.{layer}.{way}"
-                names = [
-                    f"{part}.{kind}" for part in ("input_gates", "cell.state_gates") for kind in ("weight", "bias")
-                ]
-                weights = [p.get(f"{place}.{name}") for name in names]
-            if weights[0] is None:
-                continue
-            W_in, b_in, W, b = weights
-            states, state = [], np.zeros(W.shape[1] * (2 if cell == "lstm" else 1))
+        for way in range(member.directions):
+            W_in, b_in, W, b = encoder_weights(p, member, layer, way)
+            states, state = [], np.zeros(W.shape[1] * (2 if member.cell == "lstm" else 1))
             for x in read[:: -1 if way else 1]:
-                state = CELLS[cell](W_in @ x + b_in, W, b, state)
+                state = CELLS[member.cell](W_in @ x + b_in, W, b, state)
                 states.append(state[: W.shape[1]])
             directions.append(states[:: -1 if way else 1])
-        last_state = directions[-1][0 if len(directions) == 2 else -1]
+        last_state = directions[-1][0 if member.directions == 2 else -1]
         read = [np.concatenate(states) for states in zip(*directions)]
     return np.array(read), last_state
 
@@ -108,29 +120,15 @@ def hard(a, top_k):
     return kept / kept.sum()
 
 
-def decode(
-    p,
-    annotations,
-    last_state,
-    prev,
-    pool_size,
-    cell="gru",
-    context="attention",
-    order="look-update-generate",
-    score="additive",
-    top_k=0,
-):
-    """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len).
-
-    ``top_k`` 0 is soft attention.
-    """
+def decode(p, annotations, last_state, prev, member):
+    """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len)."""
     n, e = len(p["decoder.initial_state.bias"]), len(last_state)
     c = np.zeros(annotations.shape[1])
-    if context == "fixed":
+    if member.context == "fixed":
         last_state = c = np.concatenate([annotations[-1, :e], annotations[0, e:]])
         a = np.full(len(annotations), 1 / len(annotations))
     s = np.tanh(p["decoder.initial_state.weight"] @ last_state + p["decoder.initial_state.bias"])
-    if cell == "lstm":
+    if member.cell == "lstm":
         s = np.concatenate([s, np.zeros(n)])
 
     def product(name, x):
@@ -138,22 +136,22 @@ def decode(
 
     def update(name, from_input, s):
         weights = p[f"decoder.recurrence.{name}.state_gates.weight"], p[f"decoder.recurrence.{name}.state_gates.bias"]
-        return CELLS[cell](from_input, *weights, s)
+        return CELLS[member.cell](from_input, *weights, s)
 
     def look(query):
-        a = softmax(np.array([SCORES[score](p, query[:n], h) for h in annotations]))
-        a = hard(a, top_k) if top_k else a
+        a = softmax(np.array([SCORES[member.score](p, query[:n], h) for h in annotations]))
+        a = hard(a, member.top_k) if member.top_k else a
         return a, a @ annotations
 
     logits, attention = [], []
     for word in prev:
         y = p["decoder.embed_tokens.weight"][word]
-        if context == "fixed":
+        if member.context == "fixed":
             s = update("cell", product("embed_gates", y) + product("context_gates", c), s)
-        elif order == "look-update-generate":
+        elif member.order == "look-update-generate":
             a, c = look(s)
             s = update("cell", product("embed_gates", y) + product("context_gates", c), s)
-        elif order == "update-look-generate":
+        elif member.order == "update-look-generate":
             s = update("cell", product("embed_gates", y) + product("context_gates", c), s)
             a, c = look(s)
         else:
@@ -166,7 +164,7 @@ def decode(
             + p["decoder.readout.context_proj.weight"] @ c
             + p["decoder.readout.embed_proj.weight"] @ y
         )
-        m = np.array([max(u[i : i + pool_size]) for i in range(0, len(u), pool_size)])
+        m = np.array([max(u[i : i + member.pool_size]) for i in range(0, len(u), member.pool_size)])
         m = p.get("decoder.factor_proj.weight", np.eye(len(m))) @ m
         logits.append(p["decoder.output_projection.weight"] @ m + p.get("decoder.output_projection.bias", 0))
         attention.append(a)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import oracle
 import pytest
 import torch
 from fairseq.data import Dictionary
@@ -61,6 +62,15 @@ MEMBERS = [
 members = pytest.mark.parametrize(
     "options", MEMBERS, ids=lambda options: "-".join(map(str, options.values())) or "default"
 )
+# The oracle's names of options that it knows by the same values.
+ORACLE_NAMES = {
+    "cell": "cell",
+    "encoder_layers": "layers",
+    "context": "context",
+    "decoder_order": "order",
+    "attention_score": "score",
+    "maxout_pool_size": "pool_size",
+}
 # A batch, unsorted, of words of the dictionaries below: a source of </s> alone, one with <unk>; targets shifted right.
 SOURCES = [[5, 9, 2], [2], [4, 16, 8, 8, 11, 6, 2], [3, 7, 2]]
 TARGETS = [[2, 6, 5], [2, 19, 4, 3, 20], [2], [2, 7, 7, 9]]
@@ -100,6 +110,19 @@ def build_model(source: Dictionary = None, target: Dictionary = None, **options)
     torch.manual_seed(2)
     cfg = OmegaConf.structured(BahdanauConfig(**{**SIZES, **positions, **options}))
     return BahdanauModel.build_model(cfg, task).eval()
+
+
+def oracle_member(**options) -> oracle.Member:
+    """The oracle's description of ``build_model(**options)``."""
+    options = {**SIZES, **options}
+    told = {ours: options[name] for name, ours in ORACLE_NAMES.items() if name in options}
+    if options.get("gru_reset") == "before":
+        told["cell"] = "gru_reset_before"
+    if options.get("encoder_bidirectional") == "off":
+        told["directions"] = 1
+    if options.get("attention") == "hard":
+        told["top_k"] = options.get("hard_attention_top_k", 1)
+    return oracle.Member(**told)
 
 
 def preset(**given) -> dict:

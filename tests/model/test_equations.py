@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from support import SIZES, SOURCES, TARGETS, build_model, dictionary, members, pad, shake
+from support import SIZES, SOURCES, TARGETS, build_model, dictionary, members, oracle_member, pad, shake
 
 from fairseq_bahdanau.attention import AdditiveAttention
 
@@ -24,21 +24,10 @@ def run(model, left, right_target_columns=0, columns=0):
 @pytest.mark.parametrize("left", [True, False])
 def test_model_equals_numpy(options, left):
     model = shake(build_model(**options)).double()
-    p = oracle.parameters(model)
+    p, member = oracle.parameters(model), oracle_member(**options)
     src_tokens, logits, attention = run(model, left)
-    cell = "gru_reset_before" if options.get("gru_reset") == "before" else options.get("cell", "gru")
     for row, (src, prev) in enumerate(zip(SOURCES, TARGETS)):
-        wanted_logits, wanted_attention = oracle.decode(
-            p,
-            *oracle.encode(p, src, cell),
-            prev,
-            cell=cell,
-            context=options.get("context", "attention"),
-            pool_size=options.get("maxout_pool_size", SIZES["maxout_pool_size"]),
-            order=options.get("decoder_order", "look-update-generate"),
-            score=options.get("attention_score", "additive"),
-            top_k=options.get("hard_attention_top_k", 1) if options.get("attention") == "hard" else 0,
-        )
+        wanted_logits, wanted_attention = oracle.decode(p, *oracle.encode(p, src, member), prev, member)
         np.testing.assert_allclose(logits[row, : len(prev)], wanted_logits, atol=1e-12)
         words = src_tokens[row].ne(1)
         np.testing.assert_allclose(attention[row, : len(prev)][:, words], wanted_attention, atol=1e-12)
