@@ -16,7 +16,7 @@ from fairseq_bahdanau.model import BahdanauModel
 
 
 @members
-def test_every_variant_loads_from_its_checkpoint(options, data, checkpoint, tmp_path):
+def test_every_member_loads_from_its_checkpoint(options, data, checkpoint, tmp_path):
     saved = torch.load(checkpoint)
     (plain,), _, task = load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
     if "decoder_hidden_size" in options:  # the inner product wants that of this checkpoint's annotations
@@ -24,8 +24,8 @@ def test_every_variant_loads_from_its_checkpoint(options, data, checkpoint, tmp_
     saved["cfg"]["model"].update(options)
     model = shake(BahdanauModel.build_model(OmegaConf.create(saved["cfg"]["model"]), task)).eval()
     saved["model"] = model.state_dict()
-    torch.save(saved, tmp_path / "variant.pt")
-    (loaded,), _, _ = load_model_ensemble_and_task([str(tmp_path / "variant.pt")], arg_overrides={"data": str(data)})
+    torch.save(saved, tmp_path / "member.pt")
+    (loaded,), _, _ = load_model_ensemble_and_task([str(tmp_path / "member.pt")], arg_overrides={"data": str(data)})
     batch = (torch.tensor([[5, 6, 2], [1, 7, 2]]), None, torch.tensor([[2, 5], [2, 8]]))
     assert torch.equal(loaded.eval()(*batch)[0], model(*batch)[0])
     if options:
@@ -36,7 +36,7 @@ class Surprise:
     """A class that no checkpoint has reason to hold."""
 
 
-def write(path, **parameters):
+def save(path, **parameters):
     torch.save({"model": parameters, "extra_state": {"epoch": 3}}, path)
     return str(path)
 
@@ -71,9 +71,9 @@ def test_the_last_checkpoint_is_never_half_written(tmp_path, monkeypatch):
 
 def test_average_is_the_mean(tmp_path):
     paths = [
-        write(tmp_path / "a.pt", w=torch.tensor([1.0, 2.0]), h=torch.tensor([1.0]).half(), n=torch.tensor([4])),
-        write(tmp_path / "b.pt", w=torch.tensor([3.0, -2.0]), h=torch.tensor([2.0]).half(), n=torch.tensor([4])),
-        write(tmp_path / "c.pt", w=torch.tensor([5.0, 6.0]), h=torch.tensor([6.0]).half(), n=torch.tensor([4])),
+        save(tmp_path / "a.pt", w=torch.tensor([1.0, 2.0]), h=torch.tensor([1.0]).half(), n=torch.tensor([4])),
+        save(tmp_path / "b.pt", w=torch.tensor([3.0, -2.0]), h=torch.tensor([2.0]).half(), n=torch.tensor([4])),
+        save(tmp_path / "c.pt", w=torch.tensor([5.0, 6.0]), h=torch.tensor([6.0]).half(), n=torch.tensor([4])),
     ]
     result = average(paths)
     assert result["model"]["w"].tolist() == [3, 2] and result["model"]["n"].tolist() == [4]
@@ -82,7 +82,7 @@ def test_average_is_the_mean(tmp_path):
 
 
 def test_average_refuses_other_parameters(tmp_path):
-    paths = [write(tmp_path / "a.pt", w=torch.ones(2)), write(tmp_path / "b.pt", w=torch.ones(3))]
+    paths = [save(tmp_path / "a.pt", w=torch.ones(2)), save(tmp_path / "b.pt", w=torch.ones(3))]
     with pytest.raises(ValueError, match=r"b\.pt has other parameters than .*a\.pt"):
         average(paths)
 
@@ -96,7 +96,7 @@ def test_select_takes_the_newest(tmp_path):
         "checkpoint_3_100",
         "checkpoint_last",
     ):
-        write(tmp_path / f"{name}.pt")
+        save(tmp_path / f"{name}.pt")
     folder = [str(tmp_path)]
     names = lambda paths: [Path(path).stem for path in paths]  # noqa: E731
     assert names(select(folder, 2, 0, 0)) == ["checkpoint10", "checkpoint2"]
@@ -111,7 +111,7 @@ def test_select_takes_the_newest(tmp_path):
 
 
 def test_average_on_the_command_line(tmp_path):
-    inputs = [write(tmp_path / f"{name}.pt", w=torch.tensor([float(name)])) for name in (1, 2)]
+    inputs = [save(tmp_path / f"{name}.pt", w=torch.tensor([float(name)])) for name in (1, 2)]
     output = tmp_path / "new" / "averaged.pt"
     run_command("python", "-m", "fairseq_bahdanau.cli.average", "--inputs", *inputs, "--output", output)
     assert torch.load(output)["model"]["w"].tolist() == [1.5]

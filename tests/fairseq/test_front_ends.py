@@ -200,9 +200,9 @@ def test_joined_dictionary_with_tied_embeddings(corpus, tmp_path):
     assert len(hypotheses(generate(data, tmp_path / "run" / "checkpoint_last.pt"))) == 21
 
 
-def test_a_variant_is_saved_and_loaded(data, tmp_path):
-    variant = ("--attention", "hard", "--attention-score", "bilinear", "--decoder-order", "update-look-update-generate")
-    train(data, tmp_path, *variant, "--max-update", "30", "--no-epoch-checkpoints")
+def test_a_member_is_saved_and_loaded(data, tmp_path):
+    member = ("--attention", "hard", "--attention-score", "bilinear", "--decoder-order", "update-look-update-generate")
+    train(data, tmp_path, *member, "--max-update", "30", "--no-epoch-checkpoints")
     saved = torch.load(tmp_path / "checkpoint_last.pt")
     assert "decoder.attention.key_proj.weight" in saved["model"] and "decoder.attention.energy" not in saved["model"]
     assert "decoder.recurrence.second_cell.state_gates.weight" in saved["model"]
@@ -216,8 +216,8 @@ def test_a_variant_is_saved_and_loaded(data, tmp_path):
 
 
 def test_a_fixed_context_on_the_command_line(data, tmp_path):
-    variant = ("--context", "fixed", "--cell", "lstm", "--encoder-bidirectional", "off", "--encoder-layers", "2")
-    train(data, tmp_path, *variant, "--max-update", "5", "--no-epoch-checkpoints")
+    member = ("--context", "fixed", "--cell", "lstm", "--encoder-bidirectional", "off", "--encoder-layers", "2")
+    train(data, tmp_path, *member, "--max-update", "5", "--no-epoch-checkpoints")
     names = torch.load(tmp_path / "checkpoint_last.pt")["model"]
     assert "encoder.rnn.weight_hh_l1" in names and "encoder.rnn.weight_hh_l1_reverse" not in names
     assert not any("attention" in name for name in names)

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from fairseq.sequence_generator import SequenceGenerator
-from support import build_model, members, pad, shake
+from support import SOURCES, build_model, members, pad, shake
 
 EOS, PAD = 2, 1
-SOURCES = [[5, 9, 8, 2], [6, 2], [4, 16, 8, 8, 11, 6, 2]]
 
 
 def log_probs(model, src, prefix):
@@ -64,7 +63,7 @@ def test_beam_search_equals_re_decoding(beam, left, batch):
 
 
 @members
-def test_every_variant_searches(options):
+def test_every_member_searches(options):
     model = shake(build_model(**options))
     for src, found in zip(SOURCES, fairseq_search(model, SOURCES, 3, 6, left=True)):
         wanted = beam_search(model, src, 3, 6)

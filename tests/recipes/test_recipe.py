@@ -25,7 +25,7 @@ TINY = f"""# the smallest model that goes through every stage
 """
 
 
-def write(folder, lines=200):
+def write_corpus(folder, lines=200):
     """Six gzipped files in the layout of Multi30k, and their sums."""
     numbers = random.Random(5)
     nouns = {"dog": "Hund", "cat": "Katze", "house": "Haus", "tree": "Baum", "boy": "Junge", "girl": "Mädchen"}
@@ -48,7 +48,7 @@ def write(folder, lines=200):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipe")
-    write(folder / "raw")
+    write_corpus(folder / "raw")
     (folder / "tiny.args").write_text(TINY)
     return folder
 
