@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need (recipes/setup.sh) and runs them. Arguments go to pytest: -k search; or the rooms that a
-# change of the model wants, two minutes on two cores: bash tests/run.sh tests/model tests/fused
+# change of the model wants: bash tests/run.sh tests/model tests/fused
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
