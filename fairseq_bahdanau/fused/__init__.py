@@ -6,20 +6,41 @@ one, and is tested equal to it: ``loop.py`` of ``BahdanauDecoder.unroll``, ``sea
 """
 
 import logging
+from operator import attrgetter
 from typing import Any, Optional, Set
 
 import torch
 from torch import Tensor, nn
 
-from ..attention import Source
+from ..attention import AdditiveAttention, Source
 from ..plain import change_of
+from ..readout import MaxoutReadout
+from ..recurrence import GRUCell, Recurrence
 from .encoder import read
-from .layers import KINDS, Layers, read_layers
+from .layers import Layers
 from .loop import unroll
 from .matmul import linear
 from .search import begin_search, search_step
 
 logger = logging.getLogger(__name__)
+
+# What the code here computes; a class derived from one of these computes something else.
+KINDS = (AdditiveAttention, Recurrence, GRUCell, MaxoutReadout, nn.Linear, nn.GRU)
+# The layers of a decoder whose weights are read where the readable code calls them, and the modules that hold these.
+READ = (
+    "attention",
+    "attention.query_proj",
+    "recurrence",
+    "recurrence.embed_gates",
+    "recurrence.context_gates",
+    "recurrence.cell",
+    "recurrence.cell.state_gates",
+    "readout",
+    "readout.state_proj",
+    "readout.context_proj",
+    "readout.embed_proj",
+)
+GETTERS = {name: attrgetter(name) for name in READ}
 
 # The members of the family that have a fused decoder: option, name in the configuration, value.
 COVERED = (
@@ -58,7 +79,7 @@ class Fused:
 
     def covers(self, decoder: Layers) -> bool:
         """Tells whether all layers of a decoder that the fused code would read are plain ones."""
-        return all(self.is_plain(f"decoder.{name}", layer) for name, layer in read_layers(decoder).items())
+        return all(self.is_plain(f"decoder.{name}", layer(decoder)) for name, layer in GETTERS.items())
 
     def unrolls(self, decoder: Layers, embed_gates: Tensor, source: Source) -> bool:
         """Tells whether :func:`unroll` applies: to plain layers, and where every row reads a sentence of its own."""
