@@ -1,6 +1,7 @@
 """Options that contradict each other, the dictionaries or a file: one line that names the flag."""
 
 import re
+from dataclasses import fields
 
 import pytest
 import torch
@@ -8,7 +9,10 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
 from support import PLUGIN, build_model, dictionary
 
+from fairseq_bahdanau.attention import SCORES
 from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
+from fairseq_bahdanau.orders import ORDERS
+from fairseq_bahdanau.recurrence import CELLS
 
 SAME = dictionary(9)
 
@@ -135,3 +139,26 @@ def test_the_shipped_yaml_has_the_defaults():
         for name, value in defaults.items()
     }
     assert dict(shipped) == {"_name": "bigru_bahdanau_maxout", **wanted}
+
+
+def test_the_choices_are_those_of_the_tables():
+    """A row of a table is a choice of its option, and what the tables do not pair is refused."""
+    choices = {
+        one.name: [str(choice) for choice in one.type]
+        for one in fields(BahdanauConfig)
+        if hasattr(one.type, "__members__")
+    }
+    assert choices["attention_score"] == list(SCORES)
+    for first, second, table in (("cell", "gru_reset", CELLS), ("context", "decoder_order", ORDERS)):
+        pairs = [(one, other) for one in choices[first] for other in choices[second]]
+        assert {pair for pair in pairs if builds(**dict(zip((first, second), pair)))} == set(table)
+
+
+def builds(**options) -> bool:
+    """Whether a model is made of these options; if not, the line of refusal names one of them."""
+    try:
+        build_model(**options)
+    except ValueError as error:
+        assert any(f"--{name.replace('_', '-')} {value}" in str(error) for name, value in options.items())
+        return False
+    return True
