@@ -7,6 +7,7 @@ its weight when it is called, a quantised one has none, and a hook may change an
 from typing import Optional, Tuple, Type
 
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 EVERY_MODULES_HOOKS = ("_global_forward_pre_hooks", "_global_forward_hooks", "_global_backward_hooks")
@@ -26,6 +27,7 @@ def change_of(layer: nn.Module, kinds: Tuple[Type[nn.Module], ...]) -> Optional[
         return "has hooks (as pruning and weight normalisation add)"
     if "forward" in own:
         return "has a forward of its own"
-    # Not isinstance: a quantised weight may be a parameter of another class in a plain layer.
-    others = {type(parameter) for parameter in own["_parameters"].values()} - {nn.Parameter, type(None)}
+    # Not isinstance: a quantised weight may be a parameter of another class in a plain layer. While torch.export traces
+    # a model, a fake parameter stands for each.
+    others = {type(parameter) for parameter in own["_parameters"].values()} - {nn.Parameter, FakeTensor, type(None)}
     return f"has a parameter of {others.pop().__name__}" if others else None

@@ -8,7 +8,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 @members
 def test_decoder_makes_nothing_on_the_cpu(options, monkeypatch):
     """On a fake CUDA device any operation that mixes devices raises; the encoder's packing would want real lengths."""
-    monkeypatch.setattr("fairseq_bahdanau.fused.change_of", lambda layer, kinds: None)  # a fake parameter is not plain
     model = build_model(dropout=0.5, **options).train()
     annotation_dim = model.decoder.recurrence.context_gates.in_features
     with torch.no_grad(), FakeTensorMode():
@@ -24,7 +23,9 @@ def test_decoder_makes_nothing_on_the_cpu(options, monkeypatch):
         }
         prev = torch.zeros(3, 4, dtype=torch.long, device="cuda")
         logits, extra = model.decoder(prev, encoder_out)
-        if model.decoder.fused is not None:  # without torch.equal, which asks for a number
+        if model.decoder.fused is not None:
+            assert model.decoder.fused.covers(model.decoder)
+            # Without torch.equal, which asks for a number.
             monkeypatch.setattr("fairseq_bahdanau.fused.search.follow", lambda carried, encoder_out: False)
             carried = model.decoder.fused.begin_search(model.decoder, encoder_out)
             features, _ = model.decoder.fused.search_step(model.decoder, prev.narrow(1, 0, 1), encoder_out, carried)
