@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .plain import change_of
+from .plain import is_linear
 
 
 class State(NamedTuple):
@@ -94,11 +94,12 @@ class ResetBeforeGRUCell(GRUCell):
         return (1 - update) * new + update * state
 
     def rows(self, start: int, end: int, inputs: Tensor) -> Tensor:
-        """Computes the rows from ``start`` to ``end`` of U x + b: of a plain layer no others."""
+        """Computes the rows from ``start`` to ``end`` of U x + b: of a layer that can be split, no others."""
         if not torch.jit.is_scripting():
-            if change_of(self.state_gates, (nn.Linear,)) is not None:
+            if not is_linear(self.state_gates):
                 return self.state_gates(inputs).narrow(1, start, end - start)
-        return F.linear(inputs, self.state_gates.weight[start:end], self.state_gates.bias[start:end])
+        weight, bias = (part.narrow(0, start, end - start) for part in (self.state_gates.weight, self.state_gates.bias))
+        return F.linear(inputs, weight, bias)
 
 
 class LSTMCell(Cell):
