@@ -17,10 +17,10 @@ from fairseq.models import FairseqModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import DictConfig
 
-from fairseq_bahdanau.alignments import align, merge_subwords, subword_marker
-from fairseq_bahdanau.cli.alignment_files import Hypothesis, write_all
+from fairseq_bahdanau.alignment.links import align, merge_subwords, subword_marker
+from fairseq_bahdanau.alignment.output_files import Hypothesis, write_all
+from fairseq_bahdanau.cli.batches import Sentence, encode, line_coders, make_batches
 from fairseq_bahdanau.cli.files import read_lines, require_same_length
-from fairseq_bahdanau.cli.sentences import Sentence, encode, line_coders, make_batches
 from fairseq_bahdanau.fixed_context import FixedContextDecoder
 from fairseq_bahdanau.model import BahdanauModel
 

@@ -3,8 +3,8 @@
 import argparse
 from typing import Dict, List, Optional, Set
 
-from fairseq_bahdanau.alignment_scores import finish, flip, grow_diag, score
-from fairseq_bahdanau.alignments import Link, read_pharaoh
+from fairseq_bahdanau.alignment.links import Link, read_pharaoh
+from fairseq_bahdanau.alignment.scores import finish, flip, grow_diag, score
 from fairseq_bahdanau.cli.files import read_lines, require_same_length, run_and_print
 
 

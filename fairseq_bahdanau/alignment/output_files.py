@@ -1,16 +1,16 @@
-"""What ``python -m fairseq_bahdanau.cli.align`` leaves behind: pictures, a page, links, weights and text."""
+"""``write_all`` writes what ``fairseq_bahdanau.cli.align`` leaves behind: pictures, a page, links, weights and text."""
 
 import os
 from typing import List, NamedTuple, Optional
 
-from fairseq_bahdanau.alignments import Alignment, hard_links, soft_rows, to_pharaoh
-from fairseq_bahdanau.cli.files import complete, write_text
-from fairseq_bahdanau.page import Section, page
-from fairseq_bahdanau.pictures import CannotDrawError, draw
+from ..cli.files import complete, write_text
+from .heat_maps import CannotDrawError, draw
+from .html_page import Section, html_lines
+from .links import Alignment, hard_links, soft_rows, to_pharaoh
 
 
 class Hypothesis(NamedTuple):
-    """A translation: the number of its sentence from 0, its rank from 1, its text, and its alignment."""
+    """A hypothesis is a translation: its sentence's number from 0, its rank from 1, its text, and its alignment."""
 
     sentence: int
     rank: int
@@ -18,7 +18,7 @@ class Hypothesis(NamedTuple):
     alignment: Alignment
 
     def name(self) -> str:
-        """The name of its picture, without ending: its sentence, and its rank unless it is the best."""
+        """Returns the name of its picture without ending: the sentence's number, and the rank unless that is 1."""
         return f"{self.sentence:04}" if self.rank == 1 else f"{self.sentence:04}-{self.rank}"
 
 
@@ -44,7 +44,7 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     if file_format == "none":
         return None
     sections = [Section(one.name(), one.text, one.alignment) for one in hypotheses]
-    write_text(os.path.join(folder, "index.html"), page("Alignments", sections))
+    write_text(os.path.join(folder, "index.html"), html_lines("Alignments", sections))
 
     reasons = []
     for one in hypotheses:

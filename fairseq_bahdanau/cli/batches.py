@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from fairseq_bahdanau.alignments import EOS
+from fairseq_bahdanau.alignment.links import EOS
 
 
 def line_coders(cfg: DictConfig, task: TranslationTask) -> Tuple[Callable, Callable]:
