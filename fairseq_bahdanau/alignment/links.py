@@ -143,7 +143,7 @@ def read_pharaoh(line: str) -> Tuple[Set[Link], Set[Link]]:
 
 
 def soft_rows(alignment: Alignment) -> List[str]:
-    """Writes an alignment as rows of five fields and tabs: source index, target index, source word, target word, weight.
+    """Writes an alignment as rows of five fields: source index, target index, source word, target word, weight.
 
     Rows go target word by target word, ``</s>`` included, so that the weights of a target word sum to 1.
     """

@@ -3,7 +3,7 @@
 import os
 from typing import List, NamedTuple, Optional
 
-from ..cli.files import complete, write_text
+from ..text import part_names, write_lines
 from .heat_maps import CannotDrawError, draw
 from .html_page import Section, html_lines
 from .links import Alignment, hard_links, soft_rows, to_pharaoh
@@ -34,22 +34,22 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     Returns:
         one line that says why pictures are missing; None when there are all
     """
-    write_text(os.path.join(folder, "hypotheses.txt"), [one.text for one in hypotheses])
+    write_lines(os.path.join(folder, "hypotheses.txt"), [one.text for one in hypotheses])
     links = [to_pharaoh(hard_links(one.alignment)) for one in hypotheses]
-    write_text(os.path.join(folder, "alignment.pharaoh"), links)
+    write_lines(os.path.join(folder, "alignment.pharaoh"), links)
     rows = ["sentence\trank\tsource_index\ttarget_index\tsource\ttarget\tweight"]
     for one in hypotheses:
         rows += [f"{one.sentence}\t{one.rank}\t{row}" for row in soft_rows(one.alignment)]
-    write_text(os.path.join(folder, "alignment.tsv"), rows)
+    write_lines(os.path.join(folder, "alignment.tsv"), rows)
     if file_format == "none":
         return None
     sections = [Section(one.name(), one.text, one.alignment) for one in hypotheses]
-    write_text(os.path.join(folder, "index.html"), html_lines("Alignments", sections))
+    write_lines(os.path.join(folder, "index.html"), html_lines("Alignments", sections))
 
     reasons = []
     for one in hypotheses:
         try:
-            with complete(os.path.join(folder, f"{one.name()}.{file_format}")) as part:
+            with part_names(os.path.join(folder, f"{one.name()}.{file_format}")) as (part,):
                 draw(one.alignment, part, file_format)
         except CannotDrawError as error:
             reasons.append(f"{one.name()}.{file_format}: {error}")
