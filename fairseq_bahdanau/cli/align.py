@@ -111,7 +111,7 @@ def merge_pieces(task: TranslationTask, hypotheses: List[Hypothesis]) -> List[Hy
 
 
 def run(args: argparse.Namespace) -> Optional[str]:
-    """Does what the command line asks; returns why pictures are missing, if any are.
+    """Aligns the sentences that the command line names; returns why pictures are missing, if any are.
 
     Raises:
         ValueError: what is wrong with an option or a file

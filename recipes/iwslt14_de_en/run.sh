@@ -42,7 +42,7 @@ prepare() {
   need "$work/archives/de-en.tgz" download
   local expect=(--expect 160239 7283 6750)
   [ "$pairs" != any ] || expect=()
-  python "$here/prepare.py" --archive "$work/archives/de-en.tgz" --output "$text" "${expect[@]}"
+  python "$recipes/iwslt14.py" --archive "$work/archives/de-en.tgz" --output "$text" "${expect[@]}"
   mark_done "$text/prepared"
 }
 

@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple
 
+import without_fairseq  # noqa: F401
+
+from fairseq_bahdanau.text import stream_lines
+
 LEXICON = Path(__file__).resolve().parent / "lexicon.txt"
 # The endings of an article like "dieser", and of an adjective without any article.
 STRONG = {
@@ -227,7 +231,7 @@ def read_lexicon(path: Path = LEXICON) -> Dict[str, List[NamedTuple]]:
     """
     rows: Dict[str, List[NamedTuple]] = {section: [] for section in SECTIONS}
     section = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(stream_lines(str(path)), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
