@@ -1,4 +1,4 @@
-"""Checkpoints: what a safe ``torch.load`` may find in one, and copies that an interruption cannot damage."""
+"""Functions here let a safe ``torch.load`` read fairseq's checkpoints, and copy them without harm by interruptions."""
 
 import argparse
 import collections
@@ -60,6 +60,6 @@ def copy_atomically(src_path: str, dst_path: str, overwrite: bool = False) -> bo
 
 
 def install() -> None:
-    """Puts both into effect, for this process."""
+    """Lets this process load fairseq's checkpoints, and makes its fairseq copy them atomically."""
     allow_fairseq_checkpoints()
     PathManager.copy = staticmethod(copy_atomically)

@@ -26,7 +26,7 @@ Content = TypeVar("Content")
 
 
 class Metric(NamedTuple):
-    """A metric's score, and sacrebleu's signature, which says how it was computed."""
+    """A metric is held as its score and sacrebleu's signature, which says how that was computed."""
 
     score: float
     signature: str

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import os
 import sys
-from typing import BinaryIO, ContextManager, Dict, Iterable, Iterator, List, Sequence, Sized, TextIO
+from typing import Dict, Iterable, Iterator, List, Sequence, Sized, TextIO
 
 # ---------------------------------------------------------------------------------------------------------- reading
 
@@ -45,8 +45,7 @@ def stream_lines(path: str, errors: str = "strict") -> Iterator[str]:
         ValueError: a file that is not there, or not UTF-8
     """
     try:
-        opened: ContextManager[BinaryIO] = contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb")
-        with opened as file:
+        with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
             yield from decode_lines(file, path, errors)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error

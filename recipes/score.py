@@ -38,7 +38,7 @@ def read_hypotheses(path: str) -> list:
 
 
 def read_references(path: str, hypotheses: list, generated: str) -> list:
-    """Reads the lines of a reference.
+    """Reads the lines of a reference, as many as there are hypotheses.
 
     Raises:
         SystemExit: there are more or fewer of them than hypotheses

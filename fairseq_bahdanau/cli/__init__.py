@@ -1,4 +1,7 @@
-"""Command-line tools: ``python -m fairseq_bahdanau.cli.average --help``. What all of them do stands here."""
+"""The modules here are command-line tools: ``python -m fairseq_bahdanau.cli.average --help``.
+
+This file holds what they share.
+"""
 
 import argparse
 import logging
