@@ -11,6 +11,8 @@ import measure
 from matplotlib.figure import Figure
 from systems import build, make_dictionary
 
+from fairseq_bahdanau.text import markdown_row, markdown_table
+
 MEMORY_LENGTHS, MEMORY_BATCH, MEMORY_SYSTEMS = (25, 50, 100, 200), 32, ("ours", "reference")
 TIME_LENGTHS, TIME_BATCH, TIME_SYSTEMS = (10, 25, 50, 100, 200, 400), 16, ("ours", "lstm")
 WORDS = 9800
@@ -30,7 +32,7 @@ def peak_of_an_update(system: str, size: str, length: int) -> int:
 
 def heading(title: str, columns: Tuple[int, ...]) -> None:
     """Prints the head of a Markdown table whose columns are lengths."""
-    print(f"\n{title}\n\n| | " + " | ".join(map(str, columns)) + " |\n|---|" + "---|" * len(columns))
+    print(f"\n{title}\n", *markdown_table(["", *columns], []), sep="\n")
 
 
 def memory(size: str = "paper") -> Dict[str, Dict[str, List[float]]]:
@@ -43,7 +45,7 @@ def memory(size: str = "paper") -> Dict[str, Dict[str, List[float]]]:
             command = [sys.executable, str(Path(__file__).resolve()), system, size, str(length)]
             printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
             results[system].append(int(printed) / 1e9)
-        print(f"| {system} | " + " | ".join(f"{value:.2f}" for value in results[system]) + " |", flush=True)
+        print(markdown_row([system, *(f"{value:.2f}" for value in results[system])]), flush=True)
     return {"lengths": list(MEMORY_LENGTHS), size: results}
 
 
@@ -66,7 +68,7 @@ def lengths(rounds: int, size: str = "small") -> Dict[str, Dict[str, List[float]
     for name, systems in results.items():
         heading(f"Milliseconds per sentence by length, {size}, {name}, batch {TIME_BATCH}", TIME_LENGTHS)
         for system, values in systems.items():
-            print(f"| {system} | " + " | ".join(f"{1000 * value:.1f}" for value in values) + " |", flush=True)
+            print(markdown_row([system, *(f"{1000 * value:.1f}" for value in values)]), flush=True)
     return {"lengths": list(TIME_LENGTHS), **results}
 
 

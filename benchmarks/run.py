@@ -23,6 +23,7 @@ from systems import SIZES, SYSTEMS, build, make_dictionary
 
 from fairseq_bahdanau.attention import Source
 from fairseq_bahdanau.recurrence import State
+from fairseq_bahdanau.text import markdown_table
 
 WORDS = 9800
 SENTENCES = 80
@@ -98,12 +99,12 @@ def recurrence(size: str, batch: int, source: int, target: int, rounds: int) -> 
 
 
 def table(title: str, results: Dict[str, List[float]], base: str) -> str:
-    """Markdown: medians, their spread, and how many times that of ``base`` they are."""
+    """Writes a Markdown table: medians, their spread, and how many times that of ``base`` they are."""
     middle = statistics.median(results[base])
-    lines = [f"\n{title}\n", f"| | median (least – greatest) | against {base} |", "|---|---|---|"]
-    for name, values in results.items():
-        lines.append(f"| {name} | {measure.spread(values)} | {statistics.median(values) / middle:.2f} |")
-    return "\n".join(lines)
+    rows = [
+        [name, measure.spread(values), f"{statistics.median(values) / middle:.2f}"] for name, values in results.items()
+    ]
+    return "\n".join([f"\n{title}\n", *markdown_table(["", "median (least – greatest)", f"against {base}"], rows)])
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import os
 import shutil
 import typing
 
@@ -13,6 +12,8 @@ from fairseq.file_io import PathManager
 from omegaconf import DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 from omegaconf.nodes import AnyNode
+
+from .text import part_names
 
 fairseq_copy = PathManager.copy
 
@@ -53,9 +54,8 @@ def copy_atomically(src_path: str, dst_path: str, overwrite: bool = False) -> bo
     """
     if PathManager.path_requires_pathmanager(dst_path):
         return fairseq_copy(src_path, dst_path, overwrite)
-    temporary = dst_path + ".tmp"
-    shutil.copyfile(src_path, temporary)
-    os.replace(temporary, dst_path)
+    with part_names(dst_path) as (part,):
+        shutil.copyfile(src_path, part)
     return True
 
 

@@ -1,4 +1,4 @@
-# What the recipes share; a recipe sources this file.
+# What all scripts here share, whatever they do; each of them sources this file.
 # shellcheck shell=bash disable=SC2034,SC2154
 set -euo pipefail
 
@@ -11,32 +11,15 @@ die() {
   exit 1
 }
 
-# usage: prints the comment at the head of the running script, which is its help.
+# usage: prints the comment at the head of the running script.
 usage() {
-  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+  awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"
 }
 
 # value FLAG REST...: prints the flag's value, or stops when there is none.
 value() {
   [ $# -ge 2 ] || die "$1 needs a value"
   printf '%s\n' "$2"
-}
-
-# run_stages FIRST LAST NAME...: runs the functions NAME..., the stages from 1 on, whose numbers lie in the range.
-# A stage says itself, by done_before, that it has nothing left to do.
-run_stages() {
-  local first=$1 last=$2 number=0 name
-  shift 2
-  stages=("$@")
-  [[ $first =~ ^[1-9]$ && $last =~ ^[1-9]$ && $first -le $last && $last -le $# ]] ||
-    die "--stage and --stop-stage are numbers from 1 to $#, the first not the greater"
-  for name in "$@"; do
-    number=$((number + 1))
-    if [ "$number" -ge "$first" ] && [ "$number" -le "$last" ]; then
-      echo "$(date '+%F %T') | stage $number: $name"
-      "$name"
-    fi
-  done
 }
 
 # done_before MARKER: true when a stage has finished before. mark_done MARKER: says that it has.
@@ -47,13 +30,12 @@ mark_done() {
   touch "$1"
 }
 
-# need FILE STAGE: stops when FILE is not there, which the stage makes whose name begins so; says its number.
-need() {
-  [ ! -e "$1" ] || return 0
-  local number
-  for number in "${!stages[@]}"; do
-    [[ ${stages[number]} != "$2"* ]] || die "$1 is missing: run from --stage $((number + 1))"
-  done
+# write_to FILE COMMAND...: puts what the command prints into FILE, which is afterwards complete or as it was before.
+write_to() {
+  local file=$1
+  shift
+  "$@" >"$file.part"
+  mv "$file.part" "$file"
 }
 
 # read_flags FILE: the flags of a run into the array `flags`: words of all lines but comments.

@@ -1,8 +1,8 @@
-"""Puts the files of a corpus into a folder, from the network or from another folder, checked either way.
+"""Puts the files of a corpus into a folder, from the network or from another folder, and checks them either way.
 
-What a file must be stands in a list: ``DIGEST  NAME`` as ``sha256sum`` and ``md5sum`` print it, and behind it the URL
-where it lies, unless --source says where all of them do. Where nobody has published a digest, ``size:BYTES`` or ``-``.
-An interrupted download goes on from where it was.
+A list says what each file must be: ``DIGEST  NAME`` as ``sha256sum`` and ``md5sum`` print it, and behind it the URL
+where the file lies, unless --source says where all of them do. Where nobody has published a digest, ``size:BYTES`` or
+``-`` stands in its place. An interrupted download goes on from where it was.
 """
 
 import argparse
@@ -13,36 +13,40 @@ import urllib.error
 import urllib.request
 from typing import Dict, NamedTuple, Optional
 
+import without_fairseq  # noqa: F401
+
+from fairseq_bahdanau.text import stream_lines
+
 BLOCK = 1 << 20
 
 
 class Entry(NamedTuple):
-    """What a file must be, and where it lies, if the list says that."""
+    """An entry of the list says what a file must be, and where it lies, if that is known."""
 
     expected: str
     url: Optional[str]
 
 
 def read_list(path: str) -> Dict[str, Entry]:
-    """The list, by file name.
+    """Reads the list; returns its entries by the names of the files.
 
     Raises:
         SystemExit: a line of another form
+        ValueError: the list is not there, or not UTF-8
     """
     found = {}
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            fields = line.split()
-            if not fields or fields[0].startswith("#"):
-                continue
-            if len(fields) not in (2, 3):
-                sys.exit(f"fetch.py: {path}:{number}: must be DIGEST NAME, or DIGEST NAME URL")
-            found[fields[1].lstrip("*")] = Entry(fields[0], fields[2] if len(fields) == 3 else None)
+    for number, line in enumerate(stream_lines(path), start=1):
+        fields = line.split()
+        if not fields or fields[0].startswith("#"):
+            continue
+        if len(fields) not in (2, 3):
+            sys.exit(f"fetch.py: {path}:{number}: must be DIGEST NAME, or DIGEST NAME URL")
+        found[fields[1].lstrip("*")] = Entry(fields[0], fields[2] if len(fields) == 3 else None)
     return found
 
 
 def describe(path: str, expected: str) -> str:
-    """The file's digest, or size, of the kind that is expected; SHA-256 where none is."""
+    """Computes the size of a file or its digest, of the kind that is expected; SHA-256 where none is."""
     if expected.startswith("size:"):
         return f"size:{os.path.getsize(path)}"
     digest = hashlib.new("md5" if len(expected) == 32 else "sha256")
@@ -92,6 +96,7 @@ def fetch(name: str, entry: Entry, source: Optional[str], folder: str) -> None:
     if os.path.exists(target) and entry.expected in ("-", describe(target, entry.expected)):
         return
     place = entry.url if source is None else f"{source.rstrip('/')}/{name}"
+    # Not by part_names: after an interruption this part stays, and the download goes on from its end.
     partial = target + ".part"
     try:
         download(place, partial)
@@ -114,14 +119,17 @@ def fetch(name: str, entry: Entry, source: Optional[str], folder: str) -> None:
 
 
 def main() -> None:
-    """Reads the command line and fetches."""
+    """Fetches the files that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sums", required=True, metavar="FILE", help="the list: DIGEST NAME [URL], a line a file")
     parser.add_argument("--source", metavar="PLACE", help="folder or URL that holds the files (default: as listed)")
     parser.add_argument("--dest", required=True, metavar="DIR", help="folder to put them into")
     parser.add_argument("names", nargs="+", metavar="NAME", help="the files")
     args = parser.parse_args()
-    entries = read_list(args.sums)
+    try:
+        entries = read_list(args.sums)
+    except ValueError as error:
+        sys.exit(f"fetch.py: --sums: {error}")
     for name in args.names:
         if name not in entries:
             sys.exit(f"fetch.py: {args.sums} has no SHA-256 of {name}; it knows {' '.join(sorted(entries))}")

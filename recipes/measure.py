@@ -5,16 +5,19 @@ that a training which was interrupted and went on has a line for its last part o
 """
 
 import argparse
-import json
 import resource
 import signal
 import subprocess
 import sys
 import time
 
+import without_fairseq  # noqa: F401
+
+from fairseq_bahdanau.runs import Costs
+
 
 def main() -> None:
-    """Reads the command line, runs the command."""
+    """Runs and measures the command that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--record", required=True, metavar="FILE", help="a line of JSON is appended to it")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --, with its arguments")
@@ -29,9 +32,7 @@ def main() -> None:
         sys.exit(code if code > 0 else 128 - code)
     # Of the largest process that has ended, and its own children; Linux counts in KiB.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    line = {"seconds": round(time.monotonic() - began, 1), "peak_memory_gb": round(peak * 1024 / 1e9, 3)}
-    with open(args.record, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    Costs(round(time.monotonic() - began, 1), round(peak * 1024 / 1e9, 3)).append_to(args.record)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scores what fairseq-generate wrote against a reference, with sacrebleu: BLEU, chrF and TER of detokenised text.
+"""Scores translations of fairseq-generate against a reference, by sacrebleu: BLEU, chrF and TER of detokenised text.
 
 A model of tokenised text is scored twice: as it is against the tokenised reference, which is what most papers report,
 and detokenised against the untouched one. The two are never to be compared.
@@ -6,23 +6,26 @@ and detokenised against the untouched one. The two are never to be compared.
 
 import argparse
 import hashlib
-import json
 import os
 import sys
+from typing import Dict, List, Tuple
 
 import sacrebleu
-from lines import lines, writing
+import without_fairseq  # noqa: F401
 from moses import detokenize
+
+from fairseq_bahdanau.runs import Metric, Scores
+from fairseq_bahdanau.text import read_lines, stream_lines, writing
 
 
 def read_hypotheses(path: str) -> list:
-    """The detokenised hypotheses (``D-`` lines) of fairseq-generate, in the order of the corpus.
+    """Reads the detokenised hypotheses (``D-`` lines) of fairseq-generate, in the order of the corpus.
 
     Raises:
         SystemExit: when their numbers are not 0, 1, 2 and so on: some sentence was dropped, or came twice
     """
     found = []
-    for line in lines(path):
+    for line in stream_lines(path):
         if line.startswith("D-"):
             number, _, text = line[2:].split("\t", 2)
             found.append((int(number), text))
@@ -35,12 +38,12 @@ def read_hypotheses(path: str) -> list:
 
 
 def read_references(path: str, hypotheses: list, generated: str) -> list:
-    """The lines of a reference.
+    """Reads the lines of a reference, as many as there are hypotheses.
 
     Raises:
         SystemExit: there are more or fewer of them than hypotheses
     """
-    references = list(lines(path))
+    references = read_lines(path)
     if len(hypotheses) != len(references):
         sys.exit(f"score.py: {len(hypotheses)} hypotheses in {generated}, but {len(references)} references in "
                  f"{path}; fairseq drops some without --required-batch-size-multiple 1")  # fmt: skip
@@ -48,7 +51,7 @@ def read_references(path: str, hypotheses: list, generated: str) -> list:
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--generated", required=True, metavar="FILE", help="fairseq-generate's generate-test.txt")
     parser.add_argument("--source", required=True, metavar="FILE", help="the source text, noted beside the scores")
@@ -62,38 +65,58 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    """Reads the command line, scores, writes and prints."""
-    args = get_parser().parse_args()
-    hypotheses = read_hypotheses(args.generated)
-    references = read_references(args.reference, hypotheses, args.generated)
-    found = []
+def score_all(
+    args: argparse.Namespace, hypotheses: List[str], references: List[str]
+) -> Tuple[List[str], Dict[str, Metric]]:
+    """Scores the hypotheses by every metric, and prints each score.
+
+    Args:
+        args: of the command line
+        hypotheses: as the model wrote them
+        references: the untouched ones
+
+    Returns:
+        the detokenised hypotheses, and the scores by their names
+
+    Raises:
+        SystemExit: there are more or fewer tokenised references than hypotheses
+    """
+    scored = []
     if args.moses:
         tokenized = read_references(args.tokenized_reference, hypotheses, args.generated)
         name = "BLEU, tokenised, lower-cased" if args.lowercase else "BLEU, tokenised"
-        found.append((name, sacrebleu.BLEU(tokenize="none", force=True), hypotheses, tokenized))
+        scored.append((name, sacrebleu.BLEU(tokenize="none", force=True), hypotheses, tokenized))
         hypotheses = [detokenize(line, args.moses) for line in hypotheses]
-    metrics = (
-        sacrebleu.BLEU(lowercase=args.lowercase, force=args.force),
-        sacrebleu.CHRF(lowercase=args.lowercase),
-        sacrebleu.TER(),
-    )
-    found += [(None, metric, hypotheses, references) for metric in metrics]
+    scored += [
+        ("BLEU", sacrebleu.BLEU(lowercase=args.lowercase, force=args.force), hypotheses, references),
+        ("chrF2", sacrebleu.CHRF(lowercase=args.lowercase), hypotheses, references),
+        ("TER", sacrebleu.TER(), hypotheses, references),
+    ]
+    metrics = {}
+    for name, metric, system, reference in scored:
+        score = metric.corpus_score(system, [reference]).score
+        metrics[name] = Metric(round(score, 2), str(metric.get_signature()))
+        print(f"{name} = {score:.2f}  {metric.get_signature()}")
+    return hypotheses, metrics
+
+
+def main() -> None:
+    """Scores the translations that the command line names, and writes them and their scores."""
+    args = get_parser().parse_args()
+    hypotheses = read_hypotheses(args.generated)
+    references = read_references(args.reference, hypotheses, args.generated)
+    hypotheses, metrics = score_all(args, hypotheses, references)
     folder = os.path.dirname(os.path.abspath(args.scores))
-    scores = {
-        "sentences": len(references),
-        "source": os.path.relpath(args.source, folder),
-        "reference": os.path.relpath(args.reference, folder),
-        "reference_sha256": hashlib.sha256("\n".join(references).encode()).hexdigest(),
-    }
-    for name, metric, system, reference in found:
-        score = metric.corpus_score(system, [reference])
-        name = name or score.name
-        scores[name] = {"score": round(score.score, 2), "signature": str(metric.get_signature())}
-        print(f"{name} = {score.score:.2f}  {metric.get_signature()}")
+    scores = Scores(
+        sentences=len(references),
+        source=os.path.relpath(args.source, folder),
+        reference=os.path.relpath(args.reference, folder),
+        reference_sha256=hashlib.sha256("\n".join(references).encode()).hexdigest(),
+        metrics=metrics,
+    )
     with writing(args.hypotheses, args.scores) as (text, numbers):
         text.writelines(f"{line}\n" for line in hypotheses)
-        json.dump(scores, numbers, indent=2)
+        numbers.write(scores.to_json())
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
-"""Trains a sentencepiece model and segments text with it."""
+"""Trains a sentencepiece model, and cuts text into its pieces."""
 
 import argparse
 import functools
 import os
+import sys
 from typing import List, Optional, Tuple
 
 import sentencepiece
-from lines import cores, in_parallel, pairs, writing
+import without_fairseq  # noqa: F401
+from moses import is_clean_pair
+from parallel import cores, in_parallel
+
+from fairseq_bahdanau.text import stream_parallel_lines, writing
 
 
 def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
-    """Trains a byte-pair encoding on files together; ``prefix.model`` appears when it is finished.
+    """Trains one byte-pair encoding on several files; ``PREFIX.model`` appears when it is finished.
 
     Args:
         inputs: the files
@@ -30,46 +35,40 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
         minloglevel=2,
         **sampling,
     )
+    # sentencepiece makes both names from the prefix itself, so that no part_names can be given to it.
     os.replace(f"{partial}.vocab", f"{prefix}.vocab")
     os.replace(f"{partial}.model", f"{prefix}.model")
 
 
 @functools.lru_cache(maxsize=1)
 def processor(model: str) -> sentencepiece.SentencePieceProcessor:
-    """The model, loaded once by every process."""
+    """Loads a model, once in every process."""
     return sentencepiece.SentencePieceProcessor(model_file=model)
-
-
-def fits(sides: Tuple[str, ...], longest: Optional[int], ratio: Optional[float]) -> bool:
-    """Whether a pair is one to train on: neither side empty, longer than ``longest`` pieces, or more than ``ratio``
-    times as long as the other; without both limits, all are. As Moses' ``clean-corpus-n.perl``."""
-    if longest is None or ratio is None:
-        return True
-    counts = [side.count(" ") + 1 if side else 0 for side in sides]
-    return 0 < min(counts) and max(counts) <= longest and max(counts) <= ratio * min(counts)
 
 
 def encode_chunk(
     model: str, longest: Optional[int], ratio: Optional[float], rows: List[Tuple[str, ...]]
 ) -> List[Tuple[str, ...]]:
-    """Rows of lines as rows of pieces, those that do not fit left out."""
-    encoded = [tuple(" ".join(processor(model).encode(line, out_type=str)) for line in row) for row in rows]
-    return [row for row in encoded if fits(row, longest, ratio)]
+    """Cuts rows of lines into pieces, and drops rows that are not clean; without both limits, all rows are kept."""
+    encoded = [[processor(model).encode(line, out_type=str) for line in row] for row in rows]
+    if longest is not None and ratio is not None:
+        encoded = [row for row in encoded if is_clean_pair([len(pieces) for pieces in row], longest, ratio)]
+    return [tuple(" ".join(pieces) for pieces in row) for row in encoded]
 
 
 def encode(
     model: str, sources: List[str], targets: List[str], longest: Optional[int], ratio: Optional[float], workers: int
 ) -> None:
-    """Writes the lines of the files ``sources``, which belong together, as pieces to the files ``targets``."""
+    """Cuts the lines of the files ``sources``, which belong together, into pieces, and writes the files ``targets``."""
     with writing(*targets) as files:
         function = functools.partial(encode_chunk, model, longest, ratio)
-        for row in in_parallel(function, pairs(*sources), workers):
+        for row in in_parallel(function, stream_parallel_lines(sources), workers):
             for file, line in zip(files, row):
                 file.write(line + "\n")
 
 
-def main() -> None:
-    """Reads the command line."""
+def get_parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     trainer = commands.add_parser("train", help="train a model")
@@ -84,11 +83,20 @@ def main() -> None:
     encoder.add_argument("--max-pieces", type=int, metavar="N", help="leave out pairs with a side that is longer, ...")
     encoder.add_argument("--max-ratio", type=float, metavar="X", help="... or more than X times as long as the other")
     encoder.add_argument("--workers", type=int, default=cores(), metavar="N", help="processes (default: all cores)")
+    return parser
+
+
+def main() -> None:
+    """Trains or cuts as the command line says."""
+    parser = get_parser()
     args = parser.parse_args()
     if args.command == "encode":
         if len(args.input) != len(args.output) or (args.max_pieces is None) != (args.max_ratio is None):
             parser.error("--input needs as many files as --output, and --max-pieces goes with --max-ratio")
-        encode(args.model, args.input, args.output, args.max_pieces, args.max_ratio, args.workers)
+        try:
+            encode(args.model, args.input, args.output, args.max_pieces, args.max_ratio, args.workers)
+        except ValueError as error:
+            sys.exit(f"segment.py: {error}")
         return
     try:
         train(args.input, args.prefix, args.vocab_size, args.sample)

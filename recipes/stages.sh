@@ -1,65 +1,65 @@
-# The stages that recipes on parallel text share, and their options; a recipe sources this file after common.sh.
+# The stages that recipes on parallel text share, and how a recipe is run; its run.sh sources this file.
 # shellcheck shell=bash disable=SC2034,SC2154
-#
-# A recipe sets `here`, its folder, sources this file, sets its own defaults of the variables below, and calls
-#
-#   parse_options "$@"     the options
-#   open_work              $work, and $pair = $work/SRC-TGT: segmentation, dictionaries, binarized data
-#   open_model MODEL       $run = $pair/MODEL or $pair/MODEL-seedN: checkpoints, hypotheses, scores; and its flags
-#
-# before run_stages. The stages read plain text, $text/{$train_set,$valid_set,$test_set}.{$src,$tgt}.
+set -euo pipefail
 
-model='' src='' tgt='' first=1 last='' work=$here/work seed=1 processes=1 nodes=1 master=''
-raw='' sums='' vocab_size='' text='' train_set=train valid_set=valid test_set=test
-text_stage=prepare                    # the stage that makes $text
+here=$(cd "$(dirname "$0")" && pwd) # the folder of the recipe
+# shellcheck source=recipes/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=recipes/options.sh
+source "$recipes/options.sh"
+
+# A recipe's run.sh sets those of the following whose values are not right for it, and `stages`, the names of the functions
+# to run; defines the functions that are not here; and calls run_recipe "$@".
+languages=()                          # pairs that it translates, such as ("en de" "de en"), the default first; any: and others
+accepts=''                            # options of options.sh that it takes beside those that every recipe takes
+text_folder=text                      # in $work, for $train_set.LANGUAGE and so on: the plain text that the stages begin with
+train_set=train valid_set=valid test_set=test
+reference_set=''                      # the untouched test set, where $test_set is not it
+moses=false lowercase=false           # whether that text is tokenised by Moses, and lower-cased
 sample=()                             # of segment.py train, for a large corpus: --sample N
 clean=()                              # of segment.py encode, for the training text: --max-pieces N --max-ratio X
 preprocess=(--joined-dictionary)      # of fairseq-preprocess
-checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
-averaged=epoch                        # or update: the kind of checkpoint that is averaged
-search=(--beam 5 --batch-size 64)     # of fairseq-generate
-pieces=sentencepiece                  # or words: what the text is cut into
-scoring=()                            # of score.py
-accepts=''                            # what a recipe takes beside --src --tgt --stage --stop-stage --seed --work
-pairs=''                              # any: a corpus of another size than the published one will do
 shards=1                              # folders that the training data is spread over, an epoch each
-reference_set=''                      # the untouched test set, where $test_set is not it
+checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
+search=(--beam 5 --batch-size 64)     # of fairseq-generate
+scoring=()                            # of score.py
+# What the stages are given: $src, $tgt, $seed and so on, as the options say (options.sh); from open_work $text, the folder of
+# the plain text, and $pair = $work/SRC-TGT, with pieces, dictionaries and binarized data; from open_model $run = $pair/MODEL
+# or $pair/MODEL-seedN, with checkpoints, hypotheses and scores, and the model's flags.
 
-# parse_options ARGUMENTS...: into the variables above. The help is the comment at the recipe's head.
-parse_options() {
-  local named
-  while [ $# -gt 0 ]; do
-    named=$1
-    [[ $1 == -* ]] || named=MODEL
-    [[ " --src --tgt --stage --stop-stage --seed --work -h --help $accepts " == *" $named "* ]] ||
-      die "this recipe has no $named, see --help"
-    case $1 in
-      --src) src=$(value "$@"); shift 2 ;;
-      --tgt) tgt=$(value "$@"); shift 2 ;;
-      --stage) first=$(value "$@"); shift 2 ;;
-      --stop-stage) last=$(value "$@"); shift 2 ;;
-      --raw) raw=$(value "$@"); shift 2 ;;
-      --sums) sums=$(value "$@"); shift 2 ;;
-      --vocab-size) vocab_size=$(value "$@"); shift 2 ;;
-      --work) work=$(value "$@"); shift 2 ;;
-      --seed) seed=$(value "$@"); shift 2 ;;
-      --processes) processes=$(value "$@"); shift 2 ;;
-      --nodes) nodes=$(value "$@"); shift 2 ;;
-      --master) master=$(value "$@"); shift 2 ;;
-      --pairs) pairs=$(value "$@"); shift 2 ;;
-      -h | --help) usage; exit ;;
-      *) model=$1; shift ;;
-    esac
-  done
-  [ -z "$pairs" ] || [ "$pairs" = any ] || die "--pairs must be any, not '$pairs'"
-  [ "$src" != "$tgt" ] || die "--src and --tgt are both $src"
-  number --seed "$seed" && number --processes "$processes" && number --nodes "$nodes"
-  [ "$nodes" = 1 ] || [ -n "$master" ] || die "--nodes $nodes needs --master HOST:PORT, the same on every machine"
+# run_recipe ARGUMENTS...: reads the options, makes the folders, and runs the stages.
+run_recipe() {
+  parse_options "$@"
+  open_work
+  [ -z "$model" ] || open_model "$model"
+  run_stages
 }
 
-# number FLAG VALUE: stops unless the value is a whole number from 1 on.
-number() {
-  [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 must be a number from 1 on, not '$2'"
+# run_stages: runs the stages from number $first to number $last. A stage says itself, by done_before, that it has nothing
+# left to do.
+run_stages() {
+  [[ $first =~ ^[1-9]$ && $last =~ ^[1-9]$ && $first -le $last && $last -le ${#stages[@]} ]] ||
+    die "--stage and --stop-stage are numbers from 1 to ${#stages[@]}, the first not the greater"
+  for ((stage_number = first; stage_number <= last; stage_number++)); do
+    echo "$(date '+%F %T') | stage $stage_number: ${stages[stage_number - 1]}"
+    "${stages[stage_number - 1]}"
+  done
+}
+
+# has_stage NAME: true when the recipe has a stage of that name.
+has_stage() {
+  [[ " ${stages[*]} " == *" $1 "* ]]
+}
+
+# need FILE [STAGE]: stops when FILE is not there, which the stage before this one makes, or that whose name begins with
+# STAGE; says the stage's number.
+need() {
+  [ ! -e "$1" ] || return 0
+  local number=$((stage_number - 1)) i
+  for i in "${!stages[@]}"; do
+    [ $# = 1 ] || [[ ${stages[i]} != "$2"* ]] || number=$((i + 1))
+  done
+  die "$1 is missing: run from --stage $number"
 }
 
 # flags_file MODEL: the file with the flags of a model, models/MODEL.args or a path.
@@ -79,6 +79,7 @@ open_work() {
   source "$recipes/setup.sh"
   mkdir -p "$work"
   work=$(cd "$work" && pwd)
+  text=$work/$text_folder
   pair=$work/$src-$tgt
   data=$pair/bin
   [ "$shards" = 1 ] || data=$(seq -s : -f "$pair/bin%.0f" 0 $((shards - 1)))
@@ -100,7 +101,7 @@ open_model() {
 # segment: one joint byte-pair encoding of both languages by sentencepiece, from the training text alone.
 segment() {
   done_before "$pair/segmented" && return
-  need "$text/$train_set.$src" "$text_stage"
+  need "$text/$train_set.$src"
   python "$recipes/segment.py" train --input "$text/$train_set.$src" "$text/$train_set.$tgt" \
     --prefix "$pair/spm" --vocab-size "$vocab_size" "${sample[@]}"
   local split limits=("${clean[@]}")
@@ -112,13 +113,17 @@ segment() {
   mark_done "$pair/segmented"
 }
 
-# binarize [FOLDER]: dictionaries and fairseq's binary files from the pieces in $pair, or from the words in FOLDER. With
-# $shards, the training text is dealt out to as many folders, bin0 and so on, each with the same dictionaries.
+# binarize: dictionaries and fairseq's binary files from the pieces in $pair, or from the words in $text where nothing cuts
+# them into pieces. With $shards, the training text is dealt out to as many folders, bin0 and so on, each with the same
+# dictionaries.
 binarize() {
-  local folder=${1:-$pair} shard lang
+  local folder=$text shard lang
   done_before "$pair/binarized" && return
-  [ "$folder" = "$text" ] || need "$pair/segmented" segment
-  need "$folder/$train_set.$src" "$text_stage"
+  if has_stage segment; then
+    folder=$pair
+    need "$pair/segmented"
+  fi
+  need "$folder/$train_set.$src"
   rm -rf "${pair:?}"/bin "${pair:?}"/bin[0-9]*
   local options=("${preprocess[@]}" --workers "$cores") others=(--validpref "$folder/$valid_set" --testpref "$folder/$test_set")
   if [ "$shards" = 1 ]; then
@@ -141,9 +146,8 @@ binarize() {
 
 # describe_text: how this recipe treats text, for translate.py.
 describe_text() {
-  local moses=false lowercase=false
-  [[ " ${scoring[*]} " != *" --moses "* ]] || moses=true
-  [[ " ${scoring[*]} " != *" --lowercase "* ]] || lowercase=true
+  local pieces=words
+  ! has_stage segment || pieces=sentencepiece
   printf '{"source": "%s", "target": "%s", "pieces": "%s", "moses": %s, "lowercase": %s}\n' \
     "$src" "$tgt" "$pieces" "$moses" "$lowercase"
 }
@@ -171,7 +175,7 @@ spread_updates() {
 
 # train: fairseq-train with the model's flags, on one process or as torchrun's processes; goes on from where it was.
 train() {
-  need "$pair/binarized" binarize
+  need "$pair/binarized"
   # A finished or half-finished training of other flags is neither this model's nor to be thrown away unasked.
   if [ -f "$run/flags.args" ] && ! cmp -s "$args_file" "$run/flags.args"; then
     die "$args_file is not what $run was trained with: remove that folder, or give the file another name"
@@ -194,11 +198,13 @@ train() {
 
 # translate: the test set, by the mean of the kept checkpoints.
 translate() {
-  need "$run/trained" train
+  need "$run/trained"
   done_before "$run/translated" && return
-  local kept=("$run"/checkpoints/checkpoint[0-9]*.pt) bpe=()
-  [ "$averaged" = epoch ] || kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
-  [ "$pieces" = words ] || bpe=(--bpe sentencepiece --sentencepiece-model "$pair/spm.model")
+  local averaged=epoch kept=("$run"/checkpoints/checkpoint[0-9]*.pt) bpe=()
+  if [[ " ${checkpoints[*]} " == *" --save-interval-updates "* ]]; then
+    averaged=update kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
+  fi
+  ! has_stage segment || bpe=(--bpe sentencepiece --sentencepiece-model "$pair/spm.model")
   python -m fairseq_bahdanau.cli.average --inputs "$run/checkpoints" --output "$run/averaged.pt" \
     "--num-$averaged-checkpoints" "${#kept[@]}"
   python "$recipes/measure.py" --record "$run/translating.jsonl" -- \
@@ -211,9 +217,11 @@ translate() {
 
 # score: the hypotheses as plain text, and sacrebleu's scores with their signatures.
 score() {
-  need "$run/translated" translate
-  local untouched=$text/${reference_set:-$test_set}
+  need "$run/translated"
+  local untouched=$text/${reference_set:-$test_set} options=("${scoring[@]}")
+  [ "$lowercase" = false ] || options+=(--lowercase)
+  [ "$moses" = false ] || options+=(--moses "$tgt" --tokenized-reference "$text/$test_set.$tgt")
   python "$recipes/score.py" --generated "$run/generate-test.txt" --source "$untouched.$src" \
-    --reference "$untouched.$tgt" --hypotheses "$run/hypotheses.$tgt" --scores "$run/scores.json" "${scoring[@]}"
+    --reference "$untouched.$tgt" --hypotheses "$run/hypotheses.$tgt" --scores "$run/scores.json" "${options[@]}"
   echo "hypotheses and scores: $run/hypotheses.$tgt $run/scores.json"
 }

@@ -1,7 +1,7 @@
-"""Translates raw text with a model that a recipe has trained; called by translate.sh.
+"""Translates raw text with a model that a recipe has trained; ``translate.sh`` calls it.
 
-Lines in are lines out: they are cut at ``\\n`` alone, bytes that are no UTF-8 are replaced, an empty line stays empty,
-and one that is too long for the model is translated in parts.
+Every line of the input has its line in the output: lines are cut at ``\\n`` alone, bytes that are not UTF-8 are
+replaced, an empty line stays empty, and one that is too long for the model is translated in parts.
 """
 
 import argparse
@@ -12,14 +12,17 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
+import without_fairseq  # noqa: F401
 from moses import detokenize, tokenize
 from segment import processor
+
+from fairseq_bahdanau.text import read_lines
 
 LONGEST = 1000  # tokens; fairseq's translation task refuses more than 1,024
 
 
 class Text(NamedTuple):
-    """How a recipe treats text: ``text.json`` in the folder of a language pair."""
+    """A text description tells how a recipe treats text: ``text.json`` in the folder of a language pair."""
 
     source: str
     target: str
@@ -29,7 +32,7 @@ class Text(NamedTuple):
 
 
 def find_pair(checkpoint: Path) -> Path:
-    """The folder of the language pair in which a checkpoint lies.
+    """Finds the folder of the language pair in which a checkpoint lies.
 
     Raises:
         SystemExit: no such file, or one that is not in a recipe's folder
@@ -43,7 +46,7 @@ def find_pair(checkpoint: Path) -> Path:
 
 
 def encode(line: str, text: Text, model: Optional[str]) -> List[str]:
-    """A line as the model's tokens."""
+    """Turns a line into the tokens of the model."""
     line = " ".join(line.split())
     if text.moses and line:
         line = tokenize(line, text.source)
@@ -53,13 +56,13 @@ def encode(line: str, text: Text, model: Optional[str]) -> List[str]:
 
 
 def decode(tokens: str, text: Text, model: Optional[str]) -> str:
-    """The model's tokens as text."""
+    """Turns tokens of the model into text."""
     line = tokens if model is None else processor(model).decode(tokens.split())
     return detokenize(line, text.target) if text.moses else line
 
 
 def search(tokens: List[str], arguments: List[str]) -> Dict[int, str]:
-    """What fairseq-interactive answers to lines of tokens, by their number.
+    """Has fairseq-interactive translate lines of tokens; returns the translations by the number of the line.
 
     Raises:
         SystemExit: it failed; its last line says why
@@ -81,7 +84,7 @@ def search(tokens: List[str], arguments: List[str]) -> Dict[int, str]:
 
 
 def main() -> None:
-    """Reads the command line and standard input, translates, prints."""
+    """Translates standard input by the checkpoint that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", help="a file, or several joined by ':'")
     args, given = parser.parse_known_args()
@@ -89,8 +92,7 @@ def main() -> None:
     text = Text(**json.loads((pair / "text.json").read_text(encoding="utf-8")))
     model = str(pair / "spm.model") if text.pieces == "sentencepiece" else None
 
-    content = sys.stdin.buffer.read().decode("utf-8", errors="replace")
-    lines = content[: -1 if content.endswith("\n") else None].split("\n") if content else []
+    lines = read_lines("-", errors="replace")
     # Of every line the numbers of its parts: none, one or, of a long line, several.
     parts: List[str] = []
     of_line: List[range] = []

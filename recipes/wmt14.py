@@ -1,6 +1,6 @@
 """Prepares the corpora of WMT14: takes files out of archives, cleans parallel text, reads test sets.
 
-Everything streams: memory does not grow with the corpus.
+Everything streams, so that memory does not grow with the corpus.
 """
 
 import argparse
@@ -15,8 +15,11 @@ import tarfile
 import unicodedata
 from typing import Iterable, Iterator, List, Optional, Tuple
 
-from lines import cores, in_parallel, lines, pairs, writing
-from moses import detokenize, tokenize
+import without_fairseq  # noqa: F401
+from moses import detokenize, is_clean_pair, tokenize
+from parallel import cores, in_parallel
+
+from fairseq_bahdanau.text import part_names, stream_lines, stream_parallel_lines, write_lines, writing
 
 KEPT_CONTROLS = "\u200c\u200d"  # they join letters in some scripts
 
@@ -38,9 +41,8 @@ def extract(archive: str, members: List[str], folder: str) -> None:
                     content = tar.extractfile(info)
                     opened = gzip.open(content) if path.endswith(".gz") else content
                     path = re.sub(r"\.gz$", "", path)
-                    with open(f"{path}.part", "wb") as file:
+                    with part_names(path) as (part,), open(part, "wb") as file:
                         shutil.copyfileobj(opened, file, 1 << 20)
-                    os.replace(f"{path}.part", path)
                 if not missing:
                     break
     except (OSError, tarfile.TarError, EOFError) as error:
@@ -50,7 +52,7 @@ def extract(archive: str, members: List[str], folder: str) -> None:
 
 
 def normalize(line: str) -> str:
-    """A line without HTML entities, control characters and repeated white space."""
+    """Removes control characters and repeated white space from a line, and resolves HTML entities."""
     line = html.unescape(line)
     if not line.isascii() or not line.isprintable():
         line = "".join(
@@ -62,62 +64,60 @@ def normalize(line: str) -> str:
 
 
 def clean_chunk(longest: int, ratio: float, moses: Optional[List[str]], rows: List[tuple]) -> List[Optional[tuple]]:
-    """Rows of lines normalised, and tokenised if ``moses`` names their languages; None in place of a row with a side
-    that is empty or has more than ``longest`` words, or more than ``ratio`` times those of the other."""
+    """Normalises rows of lines, and tokenises them if ``moses`` names their languages; a row that is not clean by the
+    limits on its words becomes None."""
     cleaned: List[Optional[tuple]] = []
     for row in rows:
         row = tuple(map(normalize, row))
         if moses and all(row):
             row = tuple(tokenize(line, language) for line, language in zip(row, moses))
         counts = [len(line.split()) for line in row]
-        fits = 0 < min(counts) and max(counts) <= min(longest, ratio * min(counts))
-        cleaned.append(row if fits else None)
+        cleaned.append(row if is_clean_pair(counts, longest, ratio) else None)
     return cleaned
 
 
 def clean(
     prefixes: List[str], languages: Tuple[str, str], output: str, longest: int, ratio: float, moses: bool, workers: int
 ) -> Tuple[int, int]:
-    """Joins corpora ``PREFIX.LANGUAGE`` into one, cleaned.
+    """Cleans corpora ``PREFIX.LANGUAGE`` and joins them into one.
 
     Returns:
         numbers of pairs read and kept
     """
-    rows = (row for prefix in prefixes for row in pairs(*(f"{prefix}.{language}" for language in languages)))
+    rows = (row for prefix in prefixes for row in stream_parallel_lines([f"{prefix}.{lang}" for lang in languages]))
     function = functools.partial(clean_chunk, longest, ratio, list(languages) if moses else None)
-    read = kept = 0
+    count = kept = 0
     with writing(*(f"{output}.{language}" for language in languages)) as files:
         for row in in_parallel(function, rows, workers):
-            read += 1
+            count += 1
             if row is not None:
                 kept += 1
                 for file, line in zip(files, row):
                     file.write(line + "\n")
-    return read, kept
+    return count, kept
 
 
 def segments(sgm: Iterable[str]) -> Iterator[str]:
-    """The segments of a test set in the SGML of WMT, as sacrebleu reads them (entities stay as they are)."""
+    """Yields the segments of a test set in the SGML of WMT, as sacrebleu reads them (entities stay as they are)."""
     for line in sgm:
         if line.startswith("<seg "):
             yield " ".join(re.sub(r"<seg.*?>(.*)</seg>.*?", r"\1", line).split())
 
 
 def test_set(sgm: str, output: str, expected: int) -> None:
-    """Writes the segments of an SGML file.
+    """Writes the segments of an SGML file as lines.
 
     Raises:
         SystemExit: their number is not the expected one (0: any will do)
     """
-    found = list(segments(lines(sgm)))
+    found = list(segments(stream_lines(sgm)))
     if expected not in (0, len(found)):
         sys.exit(f"wmt14.py: {sgm} has {len(found)} segments, expected {expected}")
-    with writing(output) as (file,):
-        file.writelines(f"{line}\n" for line in found)
+    write_lines(output, found)
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     extractor = commands.add_parser("extract", help="take files out of an archive")
@@ -143,23 +143,34 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    """Reads the command line and does what it says."""
-    args = get_parser().parse_args()
+def prepare(args: argparse.Namespace) -> None:
+    """Does what one of the commands asks.
+
+    Raises:
+        ValueError: a file that is missing, not UTF-8, or of another length than the one beside it
+    """
     os.makedirs(args.output if args.command == "extract" else os.path.dirname(args.output) or ".", exist_ok=True)
     if args.command == "extract":
         extract(args.archive, args.members, args.output)
     elif args.command == "test-set":
         test_set(args.sgm, args.output, args.segments)
     elif args.command == "detokenize":
-        with writing(args.output) as (file,):
-            file.writelines(detokenize(line, args.language) + "\n" for line in lines(args.input))
+        write_lines(args.output, (detokenize(line, args.language) for line in stream_lines(args.input)))
     else:
         languages = (args.languages[0], args.languages[1])
-        read, kept = clean(
+        count, kept = clean(
             args.prefixes, languages, args.output, args.max_words, args.max_ratio, args.moses, args.workers
         )
-        print(f"wmt14.py: {kept:,} of {read:,} pairs kept in {args.output}.{{{','.join(languages)}}}")
+        print(f"wmt14.py: {kept:,} of {count:,} pairs kept in {args.output}.{{{','.join(languages)}}}")
+
+
+def main() -> None:
+    """Prepares what the command line asks for."""
+    args = get_parser().parse_args()
+    try:
+        prepare(args)
+    except ValueError as error:
+        sys.exit(f"wmt14.py: {error}")
 
 
 if __name__ == "__main__":

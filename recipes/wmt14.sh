@@ -1,19 +1,23 @@
-# What the recipes of WMT14 share, sourced after stages.sh. A recipe sets
+# What the recipes of WMT14 share; their run.sh source this file. A recipe sets
 #
+#   languages  array: both pairs of languages, the default first
 #   training   array: "ARCHIVE CORPUS", CORPUS being members CORPUS.LANG of the archive (or CORPUS.LANG.gz, with .gz written)
 #   tests      array: "SPLIT ARCHIVE MEMBER-%s.%s.sgm SEGMENTS", %s being src or ref and the language
 #   disk_gb    what everything takes, about
-#   src, tgt   the pair, either way round
 #
 # and calls run_recipe "$@".
 #
 # shellcheck shell=bash disable=SC2034,SC2154
 
-model=bigru_bahdanau_maxout last=8 vocab_size=32000 sums=$here/SUMS
-sample=(--sample 5000000) clean=(--max-pieces 250 --max-ratio 1.5)
-checkpoints=(--save-interval-updates 2000 --keep-interval-updates 10 --no-epoch-checkpoints) averaged=update
-search=(--beam 4 --lenpen 0.6 --batch-size 64)
+# shellcheck source=recipes/stages.sh
+source "$(dirname "${BASH_SOURCE[0]}")/stages.sh"
+
+model=bigru_bahdanau_maxout vocab_size=32000
 accepts="MODEL --raw --sums --vocab-size --pairs --processes --nodes --master"
+sample=(--sample 5000000) clean=(--max-pieces 250 --max-ratio 1.5)
+checkpoints=(--save-interval-updates 2000 --keep-interval-updates 10 --no-epoch-checkpoints)
+search=(--beam 4 --lenpen 0.6 --batch-size 64)
+stages=(download extract prepare segment binarize train translate score)
 
 # archives: the names of all of them, each once.
 archives() {
@@ -35,7 +39,7 @@ extract() {
   local row archive corpus member split ending lang
   for row in "${training[@]}"; do
     read -r archive corpus <<<"$row"
-    need "$work/archives/$archive" download
+    need "$work/archives/$archive"
     ending=${corpus##*.} corpus=${corpus%.gz}
     [ "$ending" = gz ] || ending=
     python "$recipes/wmt14.py" extract --archive "$work/archives/$archive" --output "$work/extracted" \
@@ -43,7 +47,7 @@ extract() {
   done
   for row in "${tests[@]}"; do
     read -r split archive member _ <<<"$row"
-    need "$work/archives/$archive" download
+    need "$work/archives/$archive"
     # shellcheck disable=SC2059
     python "$recipes/wmt14.py" extract --archive "$work/archives/$archive" --output "$work/extracted" \
       "$(printf "$member" src "$src")" "$(printf "$member" ref "$tgt")"
@@ -54,7 +58,7 @@ extract() {
 # prepare: one cleaned training text, and the test sets as sacrebleu has them.
 prepare() {
   done_before "$text/prepared" && return
-  need "$work/extracted/done" extract
+  need "$work/extracted/done"
   local row archive corpus member split count prefixes=()
   for row in "${training[@]}"; do
     read -r archive corpus <<<"$row"
@@ -72,16 +76,4 @@ prepare() {
     python "$recipes/wmt14.py" test-set --segments "$count" --sgm "$(printf "$member" ref "$tgt")" --output "$text/$split.$tgt"
   done
   mark_done "$text/prepared"
-}
-
-# run_recipe ARGUMENTS...: reads the options and runs the stages.
-run_recipe() {
-  local languages="$src $tgt"
-  parse_options "$@"
-  [ "$src $tgt" = "$languages" ] || [ "$tgt $src" = "$languages" ] ||
-    die "--src and --tgt are ${languages/ / and }, one way or the other, not $src and $tgt"
-  open_work
-  text=$work/text
-  open_model "$model"
-  run_stages "$first" "$last" download extract prepare segment binarize train translate score
 }

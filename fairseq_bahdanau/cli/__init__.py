@@ -1,8 +1,57 @@
-"""Command-line tools: ``python -m fairseq_bahdanau.cli.average --help``."""
+"""The modules here are command-line tools: ``python -m fairseq_bahdanau.cli.average --help``.
 
+This file holds what they share.
+"""
+
+import argparse
 import logging
 import os
+from typing import Callable, List, Optional
 
 # Importing fairseq has told every library to log all it does (fairseq/models/wav2vec/wav2vec2_classification.py);
 # fairseq's own commands log from this level on.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
+
+
+def new_parser(tool: str, description: str) -> argparse.ArgumentParser:
+    """Makes the parser of a tool's command line, still without options.
+
+    Args:
+        tool: the name of its module
+        description: what it does, for ``--help``
+    """
+    return argparse.ArgumentParser(prog=f"python -m fairseq_bahdanau.cli.{tool}", description=description)
+
+
+def run_and_print(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], List[str]],
+    arguments: Optional[List[str]],
+) -> None:
+    """Parses a command line, runs a function on it, and prints the lines that it returns.
+
+    A ValueError of the function is a complaint to the user: it is printed as one line, and the exit code is 2.
+
+    Args:
+        parser: of the command line
+        run: from the parsed options to lines
+        arguments: of the command line; None: the program's own
+    """
+    args = parser.parse_args(arguments)
+    try:
+        lines = run(args)
+    except ValueError as error:
+        parser.error(str(error))
+    print("\n".join(lines))
+
+
+def make_output_folder(path: str) -> None:
+    """Makes the folder that ``--output`` names.
+
+    Raises:
+        ValueError: it cannot be made; names the option
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output {path}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Translates, and shows at which source words each target word looked.
+"""Translates sentences, and shows at which source words each target word looked.
 
 ``python -m fairseq_bahdanau.cli.align --help``. The options are those of fairseq-interactive, and four of our own.
 """
@@ -17,16 +17,17 @@ from fairseq.models import FairseqModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import DictConfig
 
-from fairseq_bahdanau.alignments import align, merge_subwords, subword_marker
-from fairseq_bahdanau.cli.alignment_files import Hypothesis, write_all
-from fairseq_bahdanau.cli.files import read_lines, require_same_length
-from fairseq_bahdanau.cli.sentences import Sentence, encode, line_coders, make_batches
+from fairseq_bahdanau.alignment.links import align, merge_subwords, subword_marker
+from fairseq_bahdanau.alignment.output_files import Hypothesis, write_all
+from fairseq_bahdanau.cli import make_output_folder
+from fairseq_bahdanau.cli.batches import Sentence, encode, line_coders, make_batches
 from fairseq_bahdanau.model import BahdanauModel
 from fairseq_bahdanau.orders import FixedContextDecoder
+from fairseq_bahdanau.text import read_lines, require_same_number_of_lines
 
 
 def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
-    """Task and models that the options name, ready to translate.
+    """Loads the task and the models that the options name, ready to translate.
 
     Raises:
         ValueError: no such data or checkpoint, or those of another task or architecture
@@ -71,9 +72,12 @@ def translate(
     targets: Optional[List[Sentence]],
     decode_line: Callable,
 ) -> List[Hypothesis]:
-    """Searches, or scores the given targets; the best ``--nbest`` hypotheses of every sentence, in its order.
+    """Searches for translations, or scores the given targets, and aligns them.
 
     The attention of an ensemble is the mean of its members', which fairseq computes.
+
+    Returns:
+        the best ``--nbest`` hypotheses of every sentence, in the order of the sentences
     """
     cfg.generation.score_reference = targets is not None
     generator = task.build_generator(models, cfg.generation)
@@ -94,8 +98,8 @@ def translate(
     return [hypothesis for number in sorted(found) for hypothesis in found[number]]
 
 
-def merge(task: TranslationTask, hypotheses: List[Hypothesis]) -> List[Hypothesis]:
-    """The hypotheses with alignments of words in place of pieces.
+def merge_pieces(task: TranslationTask, hypotheses: List[Hypothesis]) -> List[Hypothesis]:
+    """Replaces the alignments of pieces by alignments of words.
 
     Raises:
         ValueError: no dictionary has pieces
@@ -107,7 +111,7 @@ def merge(task: TranslationTask, hypotheses: List[Hypothesis]) -> List[Hypothesi
 
 
 def run(args: argparse.Namespace) -> Optional[str]:
-    """Does what the command line asks; returns why pictures are missing, if any are.
+    """Aligns the sentences that the command line names; returns why pictures are missing, if any are.
 
     Raises:
         ValueError: what is wrong with an option or a file
@@ -124,16 +128,13 @@ def run(args: argparse.Namespace) -> Optional[str]:
         raise ValueError("the input is empty: give one sentence a line on standard input, or --input FILE")
     references = None if args.target is None else read_lines(args.target)
     if references is not None:
-        require_same_length(f"--target {args.target}", references, "the input", lines)
+        require_same_number_of_lines(f"--target {args.target}", references, "the input", lines)
     if cfg.common.seed is not None and not cfg.generation.no_seed_provided:
         np.random.seed(cfg.common.seed)
         utils.set_torch_seed(cfg.common.seed)
 
     task, models = load(cfg)
-    try:
-        os.makedirs(args.output, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--output {args.output}: {error.strerror}") from error
+    make_output_folder(args.output)
     encode_line, decode_line = line_coders(cfg, task)
     longest = [min(model.max_positions()[side] for model in models) for side in (0, 1)]
     sources = encode("the input", lines, encode_line, task.source_dictionary, longest[0])
@@ -142,14 +143,14 @@ def run(args: argparse.Namespace) -> Optional[str]:
         targets = encode(f"--target {args.target}", references, encode_line, task.target_dictionary, longest[1])
     hypotheses = translate(cfg, task, models, sources, targets, decode_line)
     if args.merge_subwords:
-        hypotheses = merge(task, hypotheses)
+        hypotheses = merge_pieces(task, hypotheses)
     missing = write_all(args.output, hypotheses, args.format)
     print(f"align: {len(hypotheses)} hypotheses of {len(lines)} sentences are in {args.output}")
     return missing
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """fairseq-interactive's command line, and our options."""
+    """Makes the parser of fairseq-interactive's command line, and adds our options."""
     parser = options.get_interactive_generation_parser()
     parser.prog = "python -m fairseq_bahdanau.cli.align"
     parser.usage = "%(prog)s DATA_BIN --path CHECKPOINT[:CHECKPOINT...] --output DIR [options] < SENTENCES"
@@ -167,7 +168,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    """Reads the command line (``arguments``, or the program's own), translates, writes."""
+    """Writes the alignments that the command line asks for (``arguments``, or the program's own)."""
     parser = get_parser()
     args = options.parse_args_and_arch(parser, input_args=arguments)
     try:

@@ -1,22 +1,23 @@
 """Averages the parameters of several checkpoints into one: ``python -m fairseq_bahdanau.cli.average --help``.
 
-Options and result are those of fairseq's ``scripts/average_checkpoints.py``, which the fairseq wheels leave out. It
-serves checkpoints of every fairseq model.
+Options and result are those of fairseq's ``scripts/average_checkpoints.py``, which the fairseq wheels leave out. The
+checkpoints may be of any fairseq model.
 """
 
 import argparse
 import os
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import torch
 from fairseq.checkpoint_utils import checkpoint_paths, torch_persistent_save
 from torch import Tensor
 
 import fairseq_bahdanau  # noqa: F401  names to torch.load what a checkpoint may hold
+from fairseq_bahdanau.cli import new_parser, run_and_print
 
 
 def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> List[str]:
-    """The checkpoint files to average.
+    """Chooses the checkpoint files to average.
 
     Args:
         inputs: files, or one directory when ``epochs`` or ``updates`` is not 0
@@ -46,8 +47,9 @@ def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> Li
 
 
 def average(paths: List[str]) -> dict:
-    """The first file's checkpoint with every parameter replaced by its mean over all files, computed in float32 or
-    wider.
+    """Returns the first file's checkpoint with every parameter replaced by its mean over all files.
+
+    Means are computed in float32 or wider.
 
     Raises:
         ValueError: a file whose parameters have other names or shapes
@@ -70,9 +72,22 @@ def average(paths: List[str]) -> dict:
     return result
 
 
+def run(args: argparse.Namespace) -> List[str]:
+    """Averages and writes the checkpoint; returns a line that says of which files.
+
+    Raises:
+        ValueError: a missing file, fewer checkpoints than asked for, or those of different models
+    """
+    paths = select(args.inputs, args.num_epoch_checkpoints, args.num_update_checkpoints, args.checkpoint_upper_bound)
+    checkpoint = average(paths)
+    os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
+    torch_persistent_save(checkpoint, args.output)
+    return [f"averaged {len(paths)} checkpoints into {args.output}: {' '.join(paths)}"]
+
+
 def get_parser() -> argparse.ArgumentParser:
-    """The command line, named as in fairseq's script."""
-    parser = argparse.ArgumentParser(prog="python -m fairseq_bahdanau.cli.average", description=__doc__.split("\n")[0])
+    """Makes the parser of the command line, whose options are named as in fairseq's script."""
+    parser = new_parser("average", __doc__.split("\n")[0])
     parser.add_argument("--inputs", required=True, nargs="+", help="checkpoint files, or a directory of them")
     parser.add_argument("--output", required=True, metavar="FILE", help="where the averaged checkpoint goes")
     newest = parser.add_mutually_exclusive_group()
@@ -82,20 +97,9 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    """Reads the command line, averages, writes."""
-    parser = get_parser()
-    args = parser.parse_args()
-    try:
-        paths = select(
-            args.inputs, args.num_epoch_checkpoints, args.num_update_checkpoints, args.checkpoint_upper_bound
-        )
-        checkpoint = average(paths)
-    except ValueError as error:
-        parser.error(str(error))
-    os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
-    torch_persistent_save(checkpoint, args.output)
-    print(f"averaged {len(paths)} checkpoints into {args.output}: {' '.join(paths)}")
+def main(arguments: Optional[List[str]] = None) -> None:
+    """Averages checkpoints as the command line says (``arguments``, or the program's own)."""
+    run_and_print(get_parser(), run, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""BLEU against the length of the source, figure 2 of the paper.
+"""Prints and draws BLEU against the length of the source, as figure 2 of Bahdanau et al. 2014 does.
 
 ``python -m fairseq_bahdanau.cli.length_curve --help``. Intervals are from the bootstrap (Koehn 2004, "Statistical
 significance tests for machine translation evaluation"): sentences of a bucket are drawn with replacement, the same ones
@@ -14,13 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU
 
-from fairseq_bahdanau.cli.files import complete, read_lines, require_same_length, run_and_print
+from fairseq_bahdanau.cli import new_parser, run_and_print
+from fairseq_bahdanau.text import markdown_table, named_values, part_names, read_lines, require_same_number_of_lines
 
 SEED = 12345  # sacrebleu's
 
 
 class Score(NamedTuple):
-    """BLEU of a bucket, from 0 to 100, and the ends of its 95 % interval."""
+    """A score is the BLEU of a bucket of sentences, from 0 to 100, and the ends of its 95 % interval."""
 
     bleu: float
     low: float
@@ -28,8 +29,15 @@ class Score(NamedTuple):
 
 
 def cut(sources: List[str], borders: List[int]) -> List[List[int]]:
-    """The sentences, counted from 0, of every bucket: up to the first border, above it up to the second, and so on, and
-    above the last. A length is a number of words between spaces."""
+    """Puts sentences into buckets by their length: up to the first border, above it up to the second, and so on.
+
+    Args:
+        sources: the sentences; a length is a number of words between spaces
+        borders: the greatest length of every bucket but the last, rising
+
+    Returns:
+        for every bucket the numbers of its sentences, counted from 0
+    """
     buckets: List[List[int]] = [[] for _ in range(len(borders) + 1)]
     for number, source in enumerate(sources):
         length = len(source.split())
@@ -38,14 +46,16 @@ def cut(sources: List[str], borders: List[int]) -> List[List[int]]:
 
 
 def titles(borders: List[int]) -> List[str]:
-    """What the buckets are called."""
+    """Names the buckets by their first and last lengths."""
     ranges = [f"{last + 1}–{border}" for last, border in zip([0, *borders], borders)]
     return [*ranges, f"{borders[-1] + 1}–"]
 
 
 def score(hypotheses: List[str], references: List[str], tokenize: str, resamples: int) -> Score:
-    """BLEU of some sentences as sacrebleu computes it, with an interval from so many drawn corpora of the same size;
-    the draws are always the same for the same number of sentences."""
+    """Computes BLEU of some sentences as sacrebleu does, and an interval from so many drawn corpora of the same size.
+
+    The draws are always the same for the same number of sentences.
+    """
     bleu = BLEU(tokenize=tokenize, force=True)
     each = [bleu.corpus_score([hypothesis], [[reference]]) for hypothesis, reference in zip(hypotheses, references)]
     counts = np.array([[*one.counts, *one.totals, one.sys_len, one.ref_len] for one in each])
@@ -63,7 +73,7 @@ def score(hypotheses: List[str], references: List[str], tokenize: str, resamples
 def curves(
     systems: Dict[str, List[str]], references: List[str], buckets: List[List[int]], tokenize: str, resamples: int
 ) -> Dict[str, List[Optional[Score]]]:
-    """The score of every bucket of every system; None where a bucket is empty."""
+    """Computes the score of every bucket of every system; None where a bucket is empty."""
     return {
         name: [
             score([lines[n] for n in bucket], [references[n] for n in bucket], tokenize, resamples) if bucket else None
@@ -73,16 +83,16 @@ def curves(
     }
 
 
-def table(scores: Dict[str, List[Optional[Score]]], buckets: List[List[int]], names: List[str]) -> List[str]:
-    """The lines of a Markdown table, bucket by bucket."""
-    lines = [f"| source words | sentences | {' | '.join(scores)} |", f"|---|---|{'---|' * len(scores)}"]
+def score_table(scores: Dict[str, List[Optional[Score]]], buckets: List[List[int]], names: List[str]) -> List[str]:
+    """Returns the lines of a Markdown table, bucket by bucket."""
+    rows = []
     for number, (name, bucket) in enumerate(zip(names, buckets)):
         cells = []
         for of_system in scores.values():
             one = of_system[number]
             cells.append("" if one is None else f"{one.bleu:.1f} [{one.low:.1f}, {one.high:.1f}]")
-        lines.append(f"| {name} | {len(bucket)} | {' | '.join(cells)} |")
-    return lines
+        rows.append([name, len(bucket), *cells])
+    return markdown_table(["source words", "sentences", *scores], rows)
 
 
 def draw(axes: Axes, scores: Dict[str, List[Optional[Score]]], names: List[str]) -> None:
@@ -110,30 +120,25 @@ def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) 
     if ending not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"--plot {path}: must end in .png, .svg or .pdf")
     draw(figure.add_subplot(), scores, names)
-    with complete(path) as part:
+    with part_names(path) as (part,):
         figure.savefig(part, format=ending, dpi=100)
 
 
-def read_systems(named: List[str], source_path: str, sources: List[str]) -> Dict[str, List[str]]:
-    """The hypotheses of every ``NAME=FILE``.
+def read_systems(given: List[str], source_path: str, sources: List[str]) -> Dict[str, List[str]]:
+    """Reads the hypotheses of every ``--system NAME=FILE``.
 
     Raises:
         ValueError: another form, a name given twice, or another number of lines than the source has
     """
     systems: Dict[str, List[str]] = {}
-    for system in named:
-        name, equals, path = system.partition("=")
-        if not (name and equals and path):
-            raise ValueError(f"--system {system}: must be NAME=FILE")
-        if name in systems:
-            raise ValueError(f"--system {system}: the name {name} is given twice")
+    for name, path in named_values("--system", given, "NAME=FILE").items():
         systems[name] = read_lines(path)
-        require_same_length(f"--system {path}", systems[name], f"--source {source_path}", sources)
+        require_same_number_of_lines(f"--system {path}", systems[name], f"--source {source_path}", sources)
     return systems
 
 
 def read_borders(text: str) -> List[int]:
-    """The numbers of ``--borders``.
+    """Reads the lengths of ``--borders``.
 
     Raises:
         ValueError: another form, or not rising
@@ -147,7 +152,7 @@ def read_borders(text: str) -> List[int]:
 
 
 def require_resamples(number: int) -> None:
-    """Checks ``--resamples``.
+    """Checks that ``--resamples`` draws enough corpora.
 
     Raises:
         ValueError: too few for an interval
@@ -157,7 +162,7 @@ def require_resamples(number: int) -> None:
 
 
 def run(args: argparse.Namespace) -> List[str]:
-    """Scores and draws; returns the lines of the table.
+    """Scores the systems by length and draws the curves; returns the lines of the table.
 
     Raises:
         ValueError: what is wrong with an option or a file
@@ -167,20 +172,20 @@ def run(args: argparse.Namespace) -> List[str]:
     sources, references = read_lines(args.source), read_lines(args.reference)
     if not sources:
         raise ValueError(f"--source {args.source} is empty")
-    require_same_length(f"--reference {args.reference}", references, f"--source {args.source}", sources)
+    require_same_number_of_lines(f"--reference {args.reference}", references, f"--source {args.source}", sources)
     systems = read_systems(args.system, args.source, sources)
     buckets = cut(sources, borders)
     scores = curves(systems, references, buckets, args.tokenize, args.resamples)
     if args.plot is not None:
         plot(scores, titles(borders), args.plot)
-    return table(scores, buckets, titles(borders))
+    return score_table(scores, buckets, titles(borders))
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fairseq_bahdanau.cli.length_curve",
-        description="Prints sacrebleu's BLEU of several systems by the length of the source sentence, with 95 % "
+    """Makes the parser of the command line."""
+    parser = new_parser(
+        "length_curve",
+        "Prints sacrebleu's BLEU of several systems by the length of the source sentence, with 95 % "
         "intervals from the bootstrap, the same sentences drawn for every system. All files hold one sentence a line.",
     )
     parser.add_argument("--source", required=True, metavar="FILE", help="source text, whose words are counted")
@@ -196,7 +201,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    """Reads the command line (``arguments``, or the program's own), scores, draws, prints."""
+    """Prints and draws the curves that the command line asks for (``arguments``, or the program's own)."""
     run_and_print(get_parser(), run, arguments)
 
 

@@ -1,15 +1,16 @@
-"""Scores links against a gold standard: ``python -m fairseq_bahdanau.cli.score_alignment --help``."""
+"""Scores word links against a gold standard: ``python -m fairseq_bahdanau.cli.score_alignment --help``."""
 
 import argparse
 from typing import Dict, List, Optional, Set
 
-from fairseq_bahdanau.alignment_scores import finish, flip, grow_diag, score
-from fairseq_bahdanau.alignments import Link, read_pharaoh
-from fairseq_bahdanau.cli.files import read_lines, require_same_length, run_and_print
+from fairseq_bahdanau.alignment.links import Link, read_pharaoh
+from fairseq_bahdanau.alignment.scores import finish, flip, grow_diag, score
+from fairseq_bahdanau.cli import new_parser, run_and_print
+from fairseq_bahdanau.text import markdown_table, read_lines, require_same_number_of_lines
 
 
 def read_links(flag: str, path: str) -> list:
-    """Sure and possible links of every line of a file.
+    """Reads sure and possible links of every line of a file.
 
     Raises:
         ValueError: what is wrong with it; names flag, file and line
@@ -24,21 +25,21 @@ def read_links(flag: str, path: str) -> list:
 
 
 def read_hypothesis(flag: str, path: str, gold_path: str, golds: list) -> List[Set[Link]]:
-    """The links of every line of a file that belongs to the gold standard.
+    """Reads the links of every line of a file, whose lines are those of the gold standard.
 
     Raises:
         ValueError: another number of lines, or a link that is only possible
     """
     found = read_links(flag, path)
-    require_same_length(f"{flag} {path}", found, f"--gold {gold_path}", golds)
+    require_same_number_of_lines(f"{flag} {path}", found, f"--gold {gold_path}", golds)
     for number, (sure, possible) in enumerate(found, start=1):
         if possible != sure:
             raise ValueError(f"{flag} {path}, line {number}: only a gold standard has possible links (i?j)")
     return [sure for sure, _ in found]
 
 
-def table(gold_path: str, hypothesis_path: str, reverse_path: Optional[str]) -> List[str]:
-    """The lines of a Markdown table: precision, recall and AER of each alignment.
+def score_table(gold_path: str, hypothesis_path: str, reverse_path: Optional[str]) -> List[str]:
+    """Returns the lines of a Markdown table: precision, recall and alignment error rate (AER) of each alignment.
 
     Raises:
         ValueError: what is wrong with a file
@@ -52,22 +53,21 @@ def table(gold_path: str, hypothesis_path: str, reverse_path: Optional[str]) -> 
         alignments["reverse"] = backward
         alignments["grow-diag"] = grown
         alignments["grow-diag-final"] = [finish(*triple) for triple in zip(grown, zip(forward, backward))]
-    lines = ["| alignment | links | precision | recall | AER |", "|---|---|---|---|---|"]
+    rows = []
     for name, links in alignments.items():
         try:
             quality = score(links, golds)
         except ValueError as error:
             raise ValueError(f"--gold {gold_path}: {error}") from error
-        numbers = " | ".join(f"{number:.4f}" for number in quality)
-        lines.append(f"| {name} | {sum(map(len, links))} | {numbers} |")
-    return lines
+        rows.append([name, sum(map(len, links)), *(f"{fraction:.4f}" for fraction in quality)])
+    return markdown_table(["alignment", "links", "precision", "recall", "AER"], rows)
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fairseq_bahdanau.cli.score_alignment",
-        description="Precision, recall and alignment error rate (AER; Och and Ney 2003) of the links of a corpus, one "
+    """Makes the parser of the command line."""
+    parser = new_parser(
+        "score_alignment",
+        "Precision, recall and alignment error rate (AER; Och and Ney 2003) of the links of a corpus, one "
         "sentence a line, words counted from 0, source word first. Every side of every file must have the same words.",
     )
     parser.add_argument(
@@ -81,8 +81,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    """Reads the command line (``arguments``, or the program's own), scores, prints."""
-    run_and_print(get_parser(), lambda args: table(args.gold, args.hypothesis, args.reverse), arguments)
+    """Prints the scores of the links that the command line names (``arguments``, or the program's own)."""
+    run_and_print(get_parser(), lambda args: score_table(args.gold, args.hypothesis, args.reverse), arguments)
 
 
 if __name__ == "__main__":

@@ -1,52 +1,33 @@
 #!/usr/bin/env bash
-# Members of the family side by side on Multi30k: models/small.args, and the same with one option changed.
+# Trains members of the family on Multi30k, one after the other, and puts them side by side.
 #
-#   bash recipes/multi30k/family.sh [--base FILE] [--work DIR] [options of run.sh]
+#   bash recipes/multi30k/family.sh [MODEL...] [options of run.sh]
 #
-# --base FILE  the flags file that is varied (default: models/small.args)
-# --work DIR   where everything goes (default: work here)
+# MODEL  flags files: models/MODEL.args here, or paths (default: small, and each of small-*, which change one option of it);
+#        the first is what the others are tested against
 #
-# One training after the other. Interrupt it at any time and run it again, as run.sh. Ends with a table.
+# Interrupt it at any time and run it again, as run.sh. Ends with the table of recipes/compare.sh.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=recipes/common.sh
 source "$here/../common.sh"
 
-base=$here/models/small.args work=$here/work others=()
+models=() options=() compared=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --base) base=$(value "$@"); shift 2 ;;
-    --work) work=$(value "$@"); shift 2 ;;
-    -h | --help) usage && exit ;;
-    *) others+=("$1"); shift ;;
+    -h | --help) usage; exit ;;
+    --src | --tgt | --work) compared+=("$1" "$(value "$@")") ;;&
+    -*) options+=("$1" "$(value "$@")"); shift 2 ;;
+    *) models+=("$1"); shift ;;
   esac
 done
-[ -f "$base" ] || die "--base: no such file: $base"
+[ "${#models[@]}" -ge 1 ] ||
+  models=(small small-fixed small-hard small-update-look-generate small-update-look-update-generate)
 
-variants=(
-  ""
-  "--context fixed"
-  "--attention hard"
-  "--decoder-order update-look-generate"
-  "--decoder-order update-look-update-generate"
-)
-name=$(basename "$base" .args)
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-
-runs=()
-for variant in "${variants[@]}"; do
-  run=$name${variant:+-${variant##* }}
-  { cat "$base" && echo "$variant"; } >"$scratch/$run.args"
-  bash "$here/run.sh" "$scratch/$run.args" --work "$work" "${others[@]}"
-  runs+=("$run")
+names=()
+for model in "${models[@]}"; do
+  bash "$here/run.sh" "$model" "${options[@]}"
+  names+=("$(basename "$model" .args)")
 done
-
-printf '\n| run | validation perplexity | BLEU |\n|---|---|---|\n'
-for run in "${runs[@]}"; do
-  folder=$(echo "$work"/*/"$run")
-  perplexity=$(grep "valid on 'valid' subset" "$folder/train.log" | tail -n 1 | sed 's/.*| ppl \([^ ]*\) .*/\1/')
-  bleu=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["BLEU"]["score"])' "$folder/scores.json")
-  printf '| %s | %s | %s |\n' "$run" "$perplexity" "$bleu"
-done
+bash "$recipes/compare.sh" "$(basename "$here")" "${names[@]}" "${compared[@]}"

@@ -3,10 +3,13 @@
 import argparse
 import os
 import sys
-from typing import List, NamedTuple, Set
+from typing import NamedTuple, Set
 
+import without_fairseq  # noqa: F401
 from grammar import links, sentence
 from sampler import Sampler
+
+from fairseq_bahdanau.text import write_lines
 
 # How many of a hundred sentences of train and valid have one clause, two, and so on: they are mostly short.
 CLAUSES = (56, 27, 9, 4, 2, 1, 1)
@@ -15,7 +18,7 @@ ATTEMPTS = 2000  # to find one sentence that is new and not too long
 
 
 class Line(NamedTuple):
-    """One line of each of the three files."""
+    """A line of the corpus is one line of each of its three files."""
 
     en: str
     de: str
@@ -23,7 +26,7 @@ class Line(NamedTuple):
 
 
 class Corpus:
-    """Draws sentences, none of them twice in any split."""
+    """A corpus draws sentences, none of them twice in any split."""
 
     def __init__(self, seed: int, max_words: int):
         self.sampler = Sampler(seed)
@@ -32,13 +35,13 @@ class Corpus:
         self.seen_de: Set[str] = set()
 
     def clauses(self, split: str) -> int:
-        """How many clauses the next sentence has."""
+        """Draws how many clauses the next sentence has."""
         if split == "test":
             return 1 + self.sampler.below(-(-self.max_words // WORDS_PER_CLAUSE))
         return self.sampler.pick([number for number, weight in enumerate(CLAUSES, 1) for _ in range(weight)])
 
     def line(self, split: str) -> Line:
-        """A sentence of at most ``max_words`` words on both sides, neither of which was there before.
+        """Draws a sentence of at most ``max_words`` words on both sides, neither of which was there before.
 
         Raises:
             SystemExit: none was found
@@ -54,17 +57,8 @@ class Corpus:
                  "give a greater one, or smaller --train, --valid and --test")  # fmt: skip
 
 
-def write(folder: str, split: str, lines: List[Line]) -> None:
-    """Writes the files of one split; each of them is either complete or not there."""
-    for suffix, column in zip(Line._fields, zip(*lines)):
-        path = os.path.join(folder, f"{split}.{suffix}")
-        with open(f"{path}.part", "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{text}\n" for text in column)
-        os.replace(f"{path}.part", path)
-
-
 def main() -> None:
-    """Reads the command line and writes the corpus."""
+    """Writes the corpus that the command line describes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", required=True, metavar="DIR", help="{train,valid,test}.{en,de,align} go there")
     parser.add_argument("--seed", type=int, default=1, help="another one gives another corpus (default: 1)")
@@ -83,7 +77,8 @@ def main() -> None:
     try:
         os.makedirs(args.output, exist_ok=True)
         for split, lines in splits.items():
-            write(args.output, split, lines)
+            for suffix, column in zip(Line._fields, zip(*lines)):
+                write_lines(os.path.join(args.output, f"{split}.{suffix}"), column)
     except OSError as error:
         parser.error(f"--output {args.output}: {error.strerror}")
 

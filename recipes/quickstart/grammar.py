@@ -1,4 +1,4 @@
-"""The synchronous grammar: one tree becomes an English and a German sentence and the links between their words.
+"""The synchronous grammar turns one tree into an English and a German sentence and the links between their words.
 
 Every builder returns a pair, the words of both languages. Each word carries the keys of what it expresses, and two
 words that share a key are linked.
@@ -46,32 +46,32 @@ ORDERS = {
 
 
 class Word(NamedTuple):
-    """A word and the keys of what it expresses."""
+    """A word is held with the keys of what it expresses."""
 
     text: str
     keys: Tuple[object, ...]
 
 
 class Pair(NamedTuple):
-    """The words of both languages."""
+    """A pair holds the words of both languages."""
 
     en: List[Word]
     de: List[Word]
 
 
 def linked(english: str, german: str) -> Pair:
-    """The words of both, every one linked with every one of the other language."""
+    """Makes words of both languages, every one linked with every one of the other language."""
     key = object()
     return Pair([Word(text, (key,)) for text in english.split()], [Word(text, (key,)) for text in german.split()])
 
 
 def joined(*pairs: Pair) -> Pair:
-    """One after the other in both languages."""
+    """Puts pairs one after the other in both languages."""
     return Pair([word for pair in pairs for word in pair.en], [word for pair in pairs for word in pair.de])
 
 
 def number_pair(value: int) -> Pair:
-    """A number from 2 to 99: "twenty three" is "drei und zwanzig", and "und" belongs to the tens."""
+    """Builds a number from 2 to 99: "twenty three" is "drei und zwanzig", and "und" belongs to the tens."""
     if value in NUMBERS:
         return linked(NUMBERS[value].english, NUMBERS[value].german)
     one, ten = NUMBERS[value % 10], NUMBERS[value - value % 10]
@@ -80,7 +80,7 @@ def number_pair(value: int) -> Pair:
 
 
 def noun_phrase(phrase: Union[NounPhrase, Both], case: str) -> Pair:
-    """A noun phrase in a German case."""
+    """Builds a noun phrase, whose German side is in a case."""
     if isinstance(phrase, Both):
         return joined(noun_phrase(phrase.first, case), linked("and", "und"), noun_phrase(phrase.second, case))
     noun, determiner = phrase.noun, phrase.determiner
@@ -108,7 +108,7 @@ def noun_phrase(phrase: Union[NounPhrase, Both], case: str) -> Pair:
 
 
 def relative_clause(phrase: NounPhrase) -> Pair:
-    """A relative clause with its commas; the relative pronoun is the definite article's nominative."""
+    """Builds a relative clause with its commas; the relative pronoun is the definite article's nominative."""
     gender = "p" if phrase.plural else phrase.noun.gender
     english = "who" if "person" in phrase.noun.kinds.split() else "which"
     pronoun = linked(english, DEFINITE.german + DEFINITE.ending("nom", gender))
@@ -117,7 +117,7 @@ def relative_clause(phrase: NounPhrase) -> Pair:
 
 
 def prepositional_phrase(phrase: PrepositionalPhrase) -> Pair:
-    """A preposition and its noun phrase; where German contracts ("in dem" is "im"), the word has the keys of both."""
+    """Builds a preposition and its noun phrase; where German contracts ("in dem" is "im"), the word has both keys."""
     preposition = linked(phrase.preposition.english, phrase.preposition.german)
     noun = noun_phrase(phrase.noun_phrase, phrase.preposition.case)
     both = (phrase.preposition.german, noun.de[0].text)
@@ -128,7 +128,7 @@ def prepositional_phrase(phrase: PrepositionalPhrase) -> Pair:
 
 
 def verb_slots(tree: Clause, form: str) -> Dict[str, Pair]:
-    """The slots helper and verb (English), finite and end (German)."""
+    """Fills the slots of a clause that a verb takes: helper and verb (English), finite and end (German)."""
     verb, particle = tree.verb, tree.verb.german_particle
     english_particle = f" {verb.english_particle}"
     if tree.tense == PRESENT:
@@ -154,18 +154,18 @@ def verb_slots(tree: Clause, form: str) -> Dict[str, Pair]:
 
 
 def subordinate(phrase: Subordinate) -> Pair:
-    """A conjunction and its clause, without a comma."""
+    """Builds a conjunction and its clause, without a comma."""
     return joined(linked(phrase.conjunction.english, phrase.conjunction.german), clause(phrase.clause))
 
 
 def after(phrase: Subordinate) -> Pair:
-    """A subordinate clause at the end: German has a comma, which belongs to the conjunction."""
+    """Builds a subordinate clause at the end: German has a comma, which belongs to the conjunction."""
     pair = subordinate(phrase)
     return Pair(pair.en, [Word(",", pair.de[0].keys)] + pair.de)
 
 
 def clause(tree: Clause, relative: Optional[Tuple[Pair, str]] = None) -> Pair:
-    """A clause.
+    """Builds a clause.
 
     Args:
         tree: the clause; only that of a relative clause has no subject
@@ -210,7 +210,7 @@ def clause(tree: Clause, relative: Optional[Tuple[Pair, str]] = None) -> Pair:
 
 
 def sentence(tree: Sentence) -> Pair:
-    """A sentence of the corpus."""
+    """Builds a sentence of the corpus."""
     parts = [clause(tree.clauses[0])]
     for connector, main_clause in zip(tree.connectors, tree.clauses[1:]):
         parts += [linked(",", ","), linked(connector.english, connector.german), clause(main_clause)]
@@ -218,7 +218,7 @@ def sentence(tree: Sentence) -> Pair:
 
 
 def links(pair: Pair) -> List[Tuple[int, int]]:
-    """The gold alignment: all ``(i, j)``, sorted, of the English word i and the German word j that share a key."""
+    """Returns the gold alignment: all ``(i, j)``, sorted, of English words i and German words j that share a key."""
     places: Dict[object, List[int]] = {}
     for j, word in enumerate(pair.de):
         for key in word.keys:

@@ -1,4 +1,4 @@
-"""The words of the quickstart corpus: reads lexicon.txt, and forms what German forms by rule.
+"""The words of the quickstart corpus are read from lexicon.txt here, and inflected as German does by rule.
 
 Genders are ``m``, ``f`` and ``n``; a German plural has the endings of none of them and counts as a fourth, ``p``.
 Cases are ``nom``, ``dat`` and ``acc``; the grammar has no genitive. Verb forms are ``first`` (I), ``third`` (he) and
@@ -8,6 +8,10 @@ Cases are ``nom``, ``dat`` and ``acc``; the grammar has no genitive. Verb forms 
 import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple
+
+import without_fairseq  # noqa: F401
+
+from fairseq_bahdanau.text import stream_lines
 
 LEXICON = Path(__file__).resolve().parent / "lexicon.txt"
 # The endings of an article like "dieser", and of an adjective without any article.
@@ -27,7 +31,7 @@ BARE = (("nom", "m"), ("nom", "n"), ("acc", "n"))
 
 
 class Noun(NamedTuple):
-    """A noun; ``kinds`` says which verbs, adjectives and prepositions it goes with."""
+    """A noun has forms and a gender; ``kinds`` says which verbs, adjectives and prepositions it goes with."""
 
     english: str
     english_plural: str
@@ -37,7 +41,7 @@ class Noun(NamedTuple):
     kinds: str
 
     def decline(self, plural: bool, case: str) -> str:
-        """The German form: "den Männern", "dem Jungen"."""
+        """Forms the German case: "den Männern", "dem Jungen"."""
         if not plural:
             return self.german.split()[0 if case == "nom" else -1]
         ending = "n" if case == "dat" and self.german_plural[-1] not in "ns" else ""
@@ -45,7 +49,7 @@ class Noun(NamedTuple):
 
 
 class Pronoun(NamedTuple):
-    """A personal pronoun, as a subject."""
+    """A pronoun is a personal one, as a subject."""
 
     english: str
     german: str
@@ -53,7 +57,7 @@ class Pronoun(NamedTuple):
 
 
 class Determiner(NamedTuple):
-    """An article, or what stands in its place; without ``english_plural`` it has none."""
+    """A determiner is an article, or what stands in its place; without ``english_plural`` it has none."""
 
     english: str
     english_plural: str
@@ -62,7 +66,7 @@ class Determiner(NamedTuple):
     weight: str
 
     def ending(self, case: str, gender: str) -> str:
-        """Its German ending; empty where "ein" has none."""
+        """Returns the German ending; it is empty where "ein" has none."""
         if self.like == "ein" and (case, gender) in BARE:
             return ""
         if self.like == "der" and case != "dat" and gender != "m":
@@ -71,7 +75,7 @@ class Determiner(NamedTuple):
 
 
 class Adjective(NamedTuple):
-    """An adjective; ``sort`` says which can stand before which."""
+    """An adjective stands before nouns of its kinds; ``sort`` says which can stand before which."""
 
     english: str
     german: str
@@ -80,7 +84,7 @@ class Adjective(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A verb.
+    """A verb has its forms, and says what goes with it.
 
     ``objects`` is what it takes: nothing, objects in cases such as ``dat acc``, a clause with ``that``, or a
     ``predicate``; with ``acc that`` it takes either.
@@ -96,33 +100,33 @@ class Verb(NamedTuple):
     object_kinds: str
 
     def english_form(self, form: str) -> str:
-        """A finite form, ``participle`` or ``infinitive``, without the particle."""
+        """Returns a finite form, ``participle`` or ``infinitive``, without the particle."""
         forms = self.english.split()
         if len(forms) == 3:
             forms = [forms[0], forms[0], forms[1], forms[0], forms[2]]
         return forms[("infinitive", "first", "third", "plural", "participle").index(form)]
 
     def german_form(self, form: str) -> str:
-        """A finite form, ``participle`` or ``infinitive``, without the particle; most infinitives are the plural."""
+        """Returns a finite form, ``participle`` or ``infinitive``, without particle; most infinitives are plurals."""
         forms = self.german.split()
         return [*forms, forms[2]][("first", "third", "plural", "participle", "infinitive").index(form)]
 
 
 class Helper(NamedTuple):
-    """The finite verb of a perfect or of a modal verb's clause, by its German infinitive."""
+    """A helper is the finite verb of a perfect or of a modal verb's clause; its German infinitive names it."""
 
     infinitive: str
     english: str
     german: str
 
     def finite(self, form: str) -> List[str]:
-        """English and German."""
+        """Returns the English and the German form."""
         which = ("first", "third", "plural").index(form)
         return [self.english.split()[which], self.german.split()[which]]
 
 
 class Number(NamedTuple):
-    """A number that other numbers are made of."""
+    """A number of the lexicon is one that other numbers are made of."""
 
     value: str
     english: str
@@ -130,7 +134,7 @@ class Number(NamedTuple):
 
 
 class Preposition(NamedTuple):
-    """A preposition; ``slot`` is where its phrase goes: company, place, or owner in a noun phrase."""
+    """A preposition takes a case; ``slot`` is where its phrase goes: company, place, or owner in a noun phrase."""
 
     english: str
     german: str
@@ -140,7 +144,7 @@ class Preposition(NamedTuple):
 
 
 class Contraction(NamedTuple):
-    """A preposition and an article that become one word."""
+    """A contraction makes one word of a preposition and an article."""
 
     preposition: str
     article: str
@@ -148,7 +152,7 @@ class Contraction(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Adverbs, times and conjunctions."""
+    """Adverbs, times and conjunctions have one form in each language."""
 
     english: str
     german: str
@@ -188,7 +192,7 @@ COUNTS = {
 
 
 def parse_row(section: str, line: str, place: str) -> NamedTuple:
-    """One row of a section.
+    """Reads one row of a section.
 
     Raises:
         SystemExit: it has other columns than the section, or one that means nothing; names ``place``
@@ -220,14 +224,14 @@ def check_kinds(rows: Dict[str, List[NamedTuple]], path: Path) -> None:
 
 
 def read_lexicon(path: Path = LEXICON) -> Dict[str, List[NamedTuple]]:
-    """The rows of every section, in the order of the file.
+    """Reads the rows of every section, in the order of the file.
 
     Raises:
         SystemExit: a line that is not understood, named with its number, or what is missing
     """
     rows: Dict[str, List[NamedTuple]] = {section: [] for section in SECTIONS}
     section = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(stream_lines(str(path)), 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue

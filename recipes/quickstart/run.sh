@@ -2,31 +2,15 @@
 # What attention does, on generated text whose word alignment is known: trains RNNsearch and its ancestor with a fixed
 # context side by side, and shows how each translates, what the attention looked at, and where a fixed context fails.
 #
-#   bash recipes/quickstart/run.sh [--src en] [--tgt de] [--stage N] [--stop-stage N] [--seed N] [--work DIR]
-#
-# --src/--tgt en de or de en (default: en de)
-# --stage, --stop-stage   1 generate  2 binarize  3 train  4 translate  5 score  6 align  7 curve  8 summary
-# --seed N    of the trainings; results of seeds other than 1 go to MODEL-seedN (default: 1)
-# --work DIR  where everything goes (default: work here)
-#
-# Nothing is downloaded but Python packages. Interrupt it at any time and run it again: finished stages are skipped,
-# training goes on from its last checkpoint. Another corpus: GENERATE_FLAGS="--train 5000" (or other flags of
-# generate.py) in the environment.
-set -euo pipefail
+# Nothing is downloaded but Python packages. Another corpus: GENERATE_FLAGS="--train 5000" (or other flags of generate.py)
+# in the environment.
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=recipes/common.sh
-source "$here/../common.sh"
 # shellcheck source=recipes/stages.sh
-source "$here/../stages.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../stages.sh"
 
-models=(attention fixed_context)
-src=en tgt=de last=8 preprocess=() pieces=words text_stage=generate scoring=(--force)
+languages=("en de" "de en") models=(attention fixed_context)
+text_folder=data preprocess=() scoring=(--force)
 checkpoints=(--keep-last-epochs 2) # of four: the first ones are far from the last
-parse_options "$@"
-[[ "$src $tgt" =~ ^(en\ de|de\ en)$ ]] || die "--src and --tgt are en and de, or de and en, not $src and $tgt"
-open_work
-text=$work/data
 
 # with_each FUNCTION: for one model after the other.
 with_each() {
@@ -47,10 +31,6 @@ generate() {
   python "$here/generate.py" --output "$text" "${flags[@]}"
   echo "${flags[*]}" >"$text/flags"
   mark_done "$text/generated"
-}
-
-binarize_words() {
-  binarize "$text"
 }
 
 # Both models at once, on half of the cores each: they are small, and two threads for one model gain little. (Behind an
@@ -124,10 +104,9 @@ curve() {
   attention=$(hypotheses attention)
   fixed=$(hypotheses fixed_context)
   open_model attention
-  python -m fairseq_bahdanau.cli.length_curve --source "$text/$test_set.$src" --reference "$text/$test_set.$tgt" \
-    --system "attention=$attention" --system "fixed context=$fixed" --borders 10,20,30,40,50 \
-    --plot "$run/length_curve.png" >"$run/length_curve.part"
-  mv "$run/length_curve.part" "$run/length_curve.md"
+  write_to "$run/length_curve.md" python -m fairseq_bahdanau.cli.length_curve --source "$text/$test_set.$src" \
+    --reference "$text/$test_set.$tgt" --system "attention=$attention" --system "fixed context=$fixed" --borders 10,20,30,40,50 \
+    --plot "$run/length_curve.png"
 }
 
 summary() {
@@ -145,4 +124,5 @@ summary() {
   printf '\nPictures: %s\n          %s (open it in a browser)\n' "$run/length_curve.png" "$run/examples/index.html"
 }
 
-run_stages "$first" "$last" generate binarize_words train_both translate_both score_both align curve summary
+stages=(generate binarize train_both translate_both score_both align curve summary)
+run_recipe "$@"

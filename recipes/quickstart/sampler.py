@@ -1,4 +1,4 @@
-"""Draws random trees of the grammar with a given number of clauses."""
+"""The sampler draws random trees of the grammar with a given number of clauses."""
 
 import random
 from typing import List, Sequence, Tuple, TypeVar, Union
@@ -19,25 +19,25 @@ Row = TypeVar("Row")
 
 
 class Sampler:
-    """Random trees. Only ``random.Random.random`` is used, whose numbers are the same in every version of Python."""
+    """A sampler draws random trees, by ``random.Random.random`` alone, whose numbers are the same in every Python."""
 
     def __init__(self, seed: int):
         self.random = random.Random(seed).random
 
     def chance(self, probability: float) -> bool:
-        """True as often as ``probability`` says."""
+        """Returns True as often as ``probability`` says."""
         return self.random() < probability
 
     def below(self, count: int) -> int:
-        """A number from 0 to ``count`` - 1."""
+        """Draws a number from 0 to ``count`` - 1."""
         return int(self.random() * count)
 
     def pick(self, rows: Sequence[Row]) -> Row:
-        """One of them, all equally likely."""
+        """Draws one of the rows, all equally likely."""
         return rows[self.below(len(rows))]
 
     def sentence(self, clauses: int) -> Sentence:
-        """A sentence of so many clauses, main and subordinate together."""
+        """Draws a sentence of so many clauses, main and subordinate together."""
         shares = [clauses]
         while shares[-1] > 1 and self.chance(ANOTHER_MAIN_CLAUSE):
             first = 1 + self.below(shares[-1] - 1)
@@ -48,7 +48,7 @@ class Sampler:
         return Sentence(tuple(self.clause(share, "statement") for share in shares), connectors)
 
     def clause(self, clauses: int, order: str, kind: str = "") -> Clause:
-        """A clause with ``clauses`` - 1 others inside.
+        """Draws a clause with ``clauses`` - 1 others inside.
 
         Args:
             clauses: how many, this one included
@@ -86,13 +86,13 @@ class Sampler:
         return tree
 
     def tense(self) -> str:
-        """Present, perfect or a modal verb."""
+        """Draws a tense: present, perfect or a modal verb."""
         if self.chance(PERFECT_TENSE):
             return PERFECT
         return self.pick(MODALS) if self.chance(MODAL_TENSE) else PRESENT
 
     def with_complements(self, tree: Clause, kind: str) -> Clause:
-        """The clause with what its verb takes; ``kind`` is that of its subject."""
+        """Adds to a clause what its verb takes; ``kind`` is that of its subject."""
         verb = tree.verb
         if verb.objects == "predicate":
             return tree._replace(predicate=self.pick(self.fitting("adjectives", kind)))
@@ -104,7 +104,7 @@ class Sampler:
         return tree
 
     def with_adverbials(self, tree: Clause) -> Clause:
-        """The clause with adverbs and prepositional phrases, each of them there or not."""
+        """Adds adverbs and prepositional phrases to a clause, or leaves them out."""
         if tree.predicate is None and tree.indirect is None:
             if self.chance(COMPANY):
                 tree = tree._replace(company=self.prepositional_phrase("company"))
@@ -117,11 +117,11 @@ class Sampler:
         return tree
 
     def fitting(self, section: str, kind: str) -> List:
-        """The nouns or adjectives of a kind."""
+        """Returns the nouns or adjectives of a kind."""
         return [row for row in LEXICON[section] if kind in row.kinds.split()]
 
     def subject(self, kind: str, relative: int) -> Union[NounPhrase, Both, Pronoun]:
-        """A subject of a kind, with a relative clause of ``relative`` clauses if that is not 0."""
+        """Draws a subject of a kind, with a relative clause of ``relative`` clauses if that is not 0."""
         if relative:
             noun_phrase = self.noun_phrase(kind, owned=False)
             return noun_phrase._replace(relative=self.clause(relative, "subordinate", kind))
@@ -130,13 +130,13 @@ class Sampler:
         return self.maybe_two(kind)
 
     def maybe_two(self, kind: str) -> Union[NounPhrase, Both]:
-        """One noun phrase, or two with "and" between them. These have no owners: whose would be unclear."""
+        """Draws one noun phrase, or two with "and" between them. These have no owners: whose would be unclear."""
         if self.chance(COORDINATED):
             return Both(self.noun_phrase(kind, owned=False), self.noun_phrase(kind, owned=False))
         return self.noun_phrase(kind)
 
     def noun_phrase(self, kind: str, owned: bool = True, singular: bool = False) -> NounPhrase:
-        """A noun phrase; ``owned`` says whether it may have an owner."""
+        """Draws a noun phrase; ``owned`` says whether it may have an owner."""
         tree = NounPhrase(self.pick(self.fitting("nouns", kind)), False, adjectives=self.adjectives(kind))
         if owned and self.chance(OWNER):
             tree = tree._replace(owner=self.noun_phrase("person", owned=False))
@@ -148,7 +148,7 @@ class Sampler:
         return tree._replace(plural=plural, determiner=self.determiner(plural))
 
     def adjectives(self, kind: str) -> Tuple[Adjective, ...]:
-        """None, one, or a quality and a colour, which need no comma: "the small red apple"."""
+        """Draws no adjective, one, or a quality and a colour, which need no comma: "the small red apple"."""
         if not self.chance(ADJECTIVE):
             return ()
         first, colours = self.pick(self.fitting("adjectives", kind)), self.fitting("adjectives", kind)
@@ -158,12 +158,12 @@ class Sampler:
         return (first,)
 
     def determiner(self, plural: bool) -> Determiner:
-        """A determiner, as often as its weight says."""
+        """Draws a determiner, each as often as its weight says."""
         rows = [row for row in LEXICON["determiners"] if row.english_plural or not plural]
         return self.pick([row for row in rows for _ in range(int(row.weight))])
 
     def prepositional_phrase(self, slot: str) -> PrepositionalPhrase:
-        """A prepositional phrase for a slot of a clause; places are singular."""
+        """Draws a prepositional phrase for a slot of a clause; places are singular."""
         preposition = self.pick([row for row in LEXICON["prepositions"] if row.slot == slot])
         kind = self.pick(preposition.kinds.split())
         return PrepositionalPhrase(preposition, self.noun_phrase(kind, owned=slot != "place", singular=slot == "place"))

@@ -1,18 +1,16 @@
-"""Prints the last page of the quickstart: three translations with their alignments, and the scores."""
+"""Prints the end of the quickstart: three translations with their alignments, and the scores."""
 
 import argparse
-import json
-from pathlib import Path
-from typing import List
+import os
 
+import without_fairseq  # noqa: F401
 
-def read(path: Path) -> List[str]:
-    """The lines of a file."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+from fairseq_bahdanau.runs import read_scores
+from fairseq_bahdanau.text import markdown_table, read_lines
 
 
 def with_sources(source: str, target: str, links: str) -> str:
-    """The target words, each with the source word that it looked at: ``hat/has gelesen/read``."""
+    """Writes every target word with the source word that it looked at: ``hat/has gelesen/read``."""
     words, looked_at = source.split(), {}
     for link in links.split():
         i, j = map(int, link.split("-"))
@@ -21,7 +19,7 @@ def with_sources(source: str, target: str, links: str) -> str:
 
 
 def main() -> None:
-    """Reads the command line, prints."""
+    """Prints what the files that the command line names hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", nargs="+", required=True, metavar="DIR", help="folders that hold a scores.json")
     parser.add_argument("--examples", required=True, metavar="FILE", help="the source sentences")
@@ -29,15 +27,15 @@ def main() -> None:
     args = parser.parse_args()
 
     print("\nThree translations, every word with the word that the attention looked at most:")
-    folder = Path(args.aligned)
-    for source, target, links in zip(
-        read(Path(args.examples)), read(folder / "hypotheses.txt"), read(folder / "alignment.pharaoh")
-    ):
+    aligned = [read_lines(os.path.join(args.aligned, name)) for name in ("hypotheses.txt", "alignment.pharaoh")]
+    for source, target, links in zip(read_lines(args.examples), *aligned):
         print(f"  {source}\n  {target}\n  {with_sources(source, target, links)}\n")
-    print("| model | BLEU | chrF2 |\n|---|---|---|")
-    for run in map(Path, args.runs):
-        scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-        print(f"| {run.name} | {scores['BLEU']['score']:.2f} | {scores['chrF2']['score']:.2f} |")
+    metrics = ("BLEU", "chrF2")
+    rows = []
+    for folder in args.runs:
+        scores = read_scores(folder).metrics
+        rows.append([os.path.basename(folder), *(f"{scores[metric].score:.2f}" for metric in metrics)])
+    print("\n".join(markdown_table(["model", *metrics], rows)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The trees that the grammar turns into sentences of both languages; a tree is neither English nor German."""
+"""The grammar turns these trees into sentences of both languages; a tree is neither English nor German."""
 
 from typing import NamedTuple, Optional, Tuple, Union
 
@@ -9,7 +9,10 @@ THAT = Words("that", "dass")  # the conjunction after verbs of saying and knowin
 
 
 class NounPhrase(NamedTuple):
-    """A noun and what belongs to it; ``number`` 0 means none. A relative clause has no subject of its own."""
+    """A noun phrase holds a noun and what belongs to it; ``number`` 0 means none.
+
+    The relative clause has no subject of its own.
+    """
 
     noun: Noun
     plural: bool
@@ -21,28 +24,29 @@ class NounPhrase(NamedTuple):
 
 
 class Both(NamedTuple):
-    """Two noun phrases with "and" between them."""
+    """``Both`` joins two noun phrases by "and"."""
 
     first: NounPhrase
     second: NounPhrase
 
 
 class PrepositionalPhrase(NamedTuple):
-    """A preposition and its noun phrase."""
+    """A prepositional phrase holds a preposition and its noun phrase."""
 
     preposition: Preposition
     noun_phrase: NounPhrase
 
 
 class Subordinate(NamedTuple):
-    """A conjunction and its clause."""
+    """A subordinate clause is held with its conjunction."""
 
     conjunction: Words
     clause: "Clause"
 
 
 class Clause(NamedTuple):
-    """A clause; ``order`` is one of ORDERS, and what a fronted constituent needs is there."""
+    """A clause holds a verb and what goes with it; ``order`` is one of ORDERS, and what a fronted constituent needs is
+    there."""
 
     order: str
     verb: Verb
@@ -60,7 +64,7 @@ class Clause(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """Main clauses and the connectors between them, one fewer; ``mark`` is the last word."""
+    """A sentence holds main clauses and the connectors between them, one fewer; ``mark`` is the last word."""
 
     clauses: Tuple[Clause, ...]
     connectors: Tuple[Words, ...] = ()

@@ -11,7 +11,7 @@ from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 from support import ROOT, SENTENCES, lines, run_command, shake, weights, write
 
-from fairseq_bahdanau.alignments import align as align_words
+from fairseq_bahdanau.alignment.links import align as align_words
 from fairseq_bahdanau.cli import align
 from fairseq_bahdanau.model import BahdanauModel
 

@@ -9,8 +9,7 @@ from fairseq import checkpoint_utils
 from fairseq.models.lstm import LSTMModel, base_architecture
 from support import SENTENCES, write
 
-from fairseq_bahdanau import pictures
-from fairseq_bahdanau.cli import alignment_files
+from fairseq_bahdanau.alignment import heat_maps, output_files
 
 
 def without_attention(checkpoint, data, path):
@@ -59,7 +58,7 @@ def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path
 
 
 def test_a_missing_font_leaves_the_page(run_align, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(pictures, "installed_fonts", lambda: [])
+    monkeypatch.setattr(heat_maps, "installed_fonts", lambda: [])
     with pytest.raises(SystemExit) as stopped:
         run_align(["a1 天", "a2 a3", "天"])
     assert stopped.value.code == 1
@@ -77,7 +76,7 @@ def test_an_interruption_leaves_nothing_half_written(run_align, monkeypatch, tmp
         write(Path(path), ["half"])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(alignment_files, "draw", interrupted)
+    monkeypatch.setattr(output_files, "draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_align(SENTENCES)
     assert not list(tmp_path.glob("out/*.p*ng*")) and len(list(tmp_path.glob("out/*"))) == 4

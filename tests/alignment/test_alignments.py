@@ -1,4 +1,4 @@
-"""Words, links, their quality and their pictures, against computations of another kind or by hand."""
+"""Words, links, their quality and their heat_maps, against computations of another kind or by hand."""
 
 import warnings
 from types import SimpleNamespace
@@ -10,9 +10,8 @@ import torch
 from matplotlib.font_manager import FontManager, get_font
 from support import dictionary
 
-from fairseq_bahdanau import pictures
-from fairseq_bahdanau.alignment_scores import finish, flip, grow_diag, score
-from fairseq_bahdanau.alignments import (
+from fairseq_bahdanau.alignment import heat_maps
+from fairseq_bahdanau.alignment.links import (
     Alignment,
     align,
     hard_links,
@@ -22,6 +21,7 @@ from fairseq_bahdanau.alignments import (
     subword_marker,
     to_pharaoh,
 )
+from fairseq_bahdanau.alignment.scores import finish, flip, grow_diag, score
 from fairseq_bahdanau.tasks import TranslationUnkTask
 
 
@@ -158,7 +158,7 @@ def pixels(alignment: Alignment, path) -> np.ndarray:
     """Grey levels, 0 to 255, ``(height, width)``; no glyph may be missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        pictures.draw(alignment, str(path), "png")
+        heat_maps.draw(alignment, str(path), "png")
     return np.round(matplotlib.image.imread(path)[:, :, 0] * 255).astype(int)
 
 
@@ -167,16 +167,16 @@ def test_the_picture_has_the_weights_in_their_places(tmp_path):
     picture = pixels(Alignment(["a", "b", "</s>"], ["x", "</s>"], weights), tmp_path / "a.png")
     places = {level: np.median(np.argwhere(picture == level), axis=0) for level in (64, 192)}
     assert places[64][0] == places[192][0]  # the same row,
-    assert places[192][1] - places[64][1] == pytest.approx(pictures.CELL * pictures.DPI, abs=1)  # the next column
+    assert places[192][1] - places[64][1] == pytest.approx(heat_maps.CELL * heat_maps.DPI, abs=1)  # the next column
     row, column = np.argwhere(picture == 64).mean(axis=0).astype(int)
-    step = round(pictures.CELL * pictures.DPI)
+    step = round(heat_maps.CELL * heat_maps.DPI)
     assert picture[row - step, column - step] == 255 and picture[row - step, column] == picture[row, column - step] == 0
 
 
 def test_the_same_alignment_is_the_same_file(tmp_path):
     for file_format in ("svg", "png"):
         for name in ("a", "b"):
-            pictures.draw(random_alignment("a b", "x"), str(tmp_path / name), file_format)
+            heat_maps.draw(random_alignment("a b", "x"), str(tmp_path / name), file_format)
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -215,19 +215,19 @@ def test_other_scripts_find_an_installed_font(tmp_path):
 
 def test_a_missing_font_is_named(monkeypatch, tmp_path):
     only = SimpleNamespace(ttflist=[entry for entry in FontManager().ttflist if "/matplotlib/" in entry.fname])
-    monkeypatch.setattr(pictures, "FontManager", lambda: only)  # one of them has a box for any character
-    monkeypatch.setattr(pictures, "installed_fonts", pictures.installed_fonts.__wrapped__)
+    monkeypatch.setattr(heat_maps, "FontManager", lambda: only)  # one of them has a box for any character
+    monkeypatch.setattr(heat_maps, "installed_fonts", heat_maps.installed_fonts.__wrapped__)
     for label, wanted in (
         ("天", r"'天' \(U\+5929, CJK UNIFIED IDEOGRAPH-5929\); install one, on Debian the package fonts-noto-cjk"),
         ("ሀ", r"'ሀ' \(U\+1200, ETHIOPIC SYLLABLE HA\); install one, on Debian the package fonts-noto-core"),
     ):
-        with pytest.raises(pictures.CannotDrawError, match=f"no installed font has {wanted}"):
-            pictures.draw(random_alignment("a", label), str(tmp_path / "a.png"), "png")
+        with pytest.raises(heat_maps.CannotDrawError, match=f"no installed font has {wanted}"):
+            heat_maps.draw(random_alignment("a", label), str(tmp_path / "a.png"), "png")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_older_matplotlib_refuses_right_to_left_text(monkeypatch):
-    monkeypatch.delattr(pictures.ft2font, "__libraqm_version__")
-    with pytest.raises(pictures.CannotDrawError, match=r"HEBREW LETTER ALEF.* is right-to-left text"):
-        pictures.find_families(["א"])
-    assert pictures.find_families(["a"]) == ["DejaVu Sans"]
+    monkeypatch.delattr(heat_maps.ft2font, "__libraqm_version__")
+    with pytest.raises(heat_maps.CannotDrawError, match=r"HEBREW LETTER ALEF.* is right-to-left text"):
+        heat_maps.find_families(["א"])
+    assert heat_maps.find_families(["a"]) == ["DejaVu Sans"]

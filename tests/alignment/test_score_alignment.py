@@ -5,7 +5,7 @@ import re
 import pytest
 from support import lines, write
 
-from fairseq_bahdanau.alignments import read_pharaoh
+from fairseq_bahdanau.alignment.links import read_pharaoh
 from fairseq_bahdanau.cli import score_alignment
 
 

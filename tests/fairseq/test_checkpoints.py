@@ -66,7 +66,7 @@ def test_the_last_checkpoint_is_never_half_written(tmp_path, monkeypatch):
         PathManager.copy(str(source), str(target), overwrite=True)
     assert target.read_bytes() == b"old"
     assert PathManager.copy(str(source), str(target), overwrite=True)
-    assert target.read_bytes() == source.read_bytes() and not list(tmp_path.glob("*.tmp"))
+    assert target.read_bytes() == source.read_bytes() and not list(tmp_path.glob("*.part"))
 
 
 def test_average_is_the_mean(tmp_path):

@@ -17,9 +17,11 @@ from support import ROOT
 RECIPES = ROOT / "recipes"
 sys.path.insert(0, str(RECIPES))
 import fetch  # noqa: E402
-import lines as text  # noqa: E402
-import segment  # noqa: E402
+import moses  # noqa: E402
+import parallel  # noqa: E402
 import wmt14  # noqa: E402
+
+from fairseq_bahdanau import text  # noqa: E402
 
 
 def double(chunk):
@@ -28,7 +30,7 @@ def double(chunk):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_parallel_work_keeps_the_order_and_few_chunks(workers, monkeypatch):
-    monkeypatch.setattr(text, "CHUNK", 10)
+    monkeypatch.setattr(parallel, "CHUNK", 10)
     taken = []
 
     def numbers():
@@ -36,7 +38,7 @@ def test_parallel_work_keeps_the_order_and_few_chunks(workers, monkeypatch):
             taken.append(number)
             yield number
 
-    results = text.in_parallel(double, numbers(), workers)
+    results = parallel.in_parallel(double, numbers(), workers)
     first = next(results)
     assert first == 2 and len(taken) <= 10 * (2 * workers + 2)  # not all 500
     assert [first, *results] == [2 * number for number in range(500) if number % 7]
@@ -45,8 +47,8 @@ def test_parallel_work_keeps_the_order_and_few_chunks(workers, monkeypatch):
 def test_files_of_different_lengths_are_named(tmp_path):
     (tmp_path / "a").write_text("1\n2\n")
     (tmp_path / "b").write_text("1\u2028x\r\n")
-    with pytest.raises(SystemExit, match=r"b ends after 1 lines, but .*a goes on"):
-        list(text.pairs(str(tmp_path / "a"), str(tmp_path / "b")))
+    with pytest.raises(ValueError, match=r"b ends after 1 lines, but .*a goes on"):
+        list(text.stream_parallel_lines([str(tmp_path / "a"), str(tmp_path / "b")]))
 
 
 def test_nothing_half_written_is_left(tmp_path):
@@ -73,9 +75,8 @@ def test_normalize(line, wanted):
 def test_pairs_that_do_not_fit_are_left_out():
     rows = [("a b", "c"), ("a b c", "d"), ("", "x"), ("a " * 6, "b " * 6), ("&nbsp;", "x")]
     assert wmt14.clean_chunk(5, 2.0, None, rows) == [("a b", "c"), None, None, None, None]
-    assert segment.fits(("a b", "c"), 3, 2.0) and not segment.fits(("a b c", "c"), 3, 2.0)
-    assert not segment.fits(("a b c d", "a b c d"), 3, 2.0) and not segment.fits(("", "a"), 3, 2.0)
-    assert segment.fits(("", "a"), None, None)
+    assert moses.is_clean_pair((2, 1), 3, 2.0) and not moses.is_clean_pair((3, 1), 3, 2.0)
+    assert not moses.is_clean_pair((4, 4), 3, 2.0) and not moses.is_clean_pair((0, 1), 3, 2.0)
 
 
 def test_members_are_taken_out_of_archives_once(tmp_path):

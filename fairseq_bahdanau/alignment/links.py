@@ -1,7 +1,7 @@
-"""From the attention of a hypothesis to words and the links between them.
+"""Functions here turn the attention of a hypothesis into words and the links between them.
 
-``</s>`` is the last word of both sides throughout: a row of attention sums to 1 only with the source's ``</s>``, at
-which the paper's figure 3 also looks. Links are between words proper: ``</s>`` has none.
+``</s>`` is the last word of both sides throughout: a row of attention sums to 1 only with the source's ``</s>``, which
+figure 3 of Bahdanau et al. 2014 also shows. Links are between words proper: ``</s>`` has none.
 """
 
 from typing import Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -16,7 +16,8 @@ Link = Tuple[int, int]  # source word, target word, both counted from 0
 
 
 class Alignment(NamedTuple):
-    """Soft alignment of one sentence.
+    """An alignment holds the words of a sentence and of its translation, and how much each target word looked at each
+    source word.
 
     ``source`` and ``target`` are words or pieces of words, the last of each is ``</s>``; ``weights`` is
     ``(len(target), len(source))``, float64, with rows that sum to 1.
@@ -28,7 +29,7 @@ class Alignment(NamedTuple):
 
 
 def align(source: List[str], target: List[str], attention: Tensor, src_tokens: Tensor, padding_idx: int) -> Alignment:
-    """The attention of a hypothesis without what fairseq's batches have added.
+    """Cuts out of a batch's attention the part that belongs to one hypothesis, without padding.
 
     Args:
         source: the sentence, ``</s>`` included
@@ -51,8 +52,8 @@ def align(source: List[str], target: List[str], attention: Tensor, src_tokens: T
 
 
 def subword_marker(symbols: Iterable[str]) -> Optional[str]:
-    """How the symbols of a dictionary mark the pieces of words: sentencepiece's or subword-nmt's sign; None for whole
-    words."""
+    """Tells from the symbols of a dictionary how pieces of words are marked: by the sign of sentencepiece or of
+    subword-nmt, or not at all (None), where symbols are whole words."""
     ends = False
     for symbol in symbols:
         if symbol.startswith(SENTENCEPIECE):
@@ -62,7 +63,7 @@ def subword_marker(symbols: Iterable[str]) -> Optional[str]:
 
 
 def group(pieces: Sequence[str], marker: Optional[str]) -> List[List[int]]:
-    """The positions of the pieces of every word; ``</s>``, the last piece, is a word of its own."""
+    """Returns the positions of the pieces of every word; ``</s>``, the last piece, is a word of its own."""
     words: List[List[int]] = []
     for position, piece in enumerate(pieces):
         if marker == SENTENCEPIECE:
@@ -77,7 +78,7 @@ def group(pieces: Sequence[str], marker: Optional[str]) -> List[List[int]]:
 
 
 def spell(pieces: Sequence[str], marker: Optional[str]) -> str:
-    """The word that these pieces make; a lone mark stays as it is."""
+    """Joins pieces into the word that they make; a lone mark stays as it is."""
     if marker == SENTENCEPIECE:
         return "".join(pieces).replace(SENTENCEPIECE, "") or SENTENCEPIECE
     if marker == SUBWORD_NMT:
@@ -86,8 +87,8 @@ def spell(pieces: Sequence[str], marker: Optional[str]) -> str:
 
 
 def merge_subwords(alignment: Alignment, source_marker: Optional[str], target_marker: Optional[str]) -> Alignment:
-    """An alignment of words from one of pieces: weights are summed over the pieces of a source word and averaged over
-    those of a target word, so that rows still sum to 1.
+    """Makes an alignment of words out of one of pieces: weights are summed over the pieces of a source word and
+    averaged over those of a target word, so that rows still sum to 1.
 
     Args:
         alignment: of pieces
@@ -103,8 +104,11 @@ def merge_subwords(alignment: Alignment, source_marker: Optional[str], target_ma
 
 
 def hard_links(alignment: Alignment) -> List[Link]:
-    """The most attended source word of every target word, the first of equals; ``</s>`` is none, as in
-    :meth:`TranslationUnkTask.most_attended`. In the order of the target; empty when the source has no word."""
+    """Links every target word with its most attended source word, the first of equals; ``</s>`` is linked with nothing.
+
+    Links are in the order of the target; there are none when the source has no word. ``--replace-unk`` copies from the
+    same source words (:meth:`TranslationUnkTask.most_attended`).
+    """
     words = alignment.weights[:-1, :-1]
     if not words.size:
         return []
@@ -112,12 +116,15 @@ def hard_links(alignment: Alignment) -> List[Link]:
 
 
 def to_pharaoh(links: Iterable[Link]) -> str:
-    """Links as ``i-j``, source word first, sorted."""
+    """Writes links in the Pharaoh format: ``i-j``, source word first, sorted."""
     return " ".join(f"{source}-{target}" for source, target in sorted(links))
 
 
 def read_pharaoh(line: str) -> Tuple[Set[Link], Set[Link]]:
-    """Sure and possible links of a line of ``i-j`` (sure) and ``i?j`` (possible only). Sure ones are also possible.
+    """Reads a line of links ``i-j`` (sure) and ``i?j`` (possible only); sure links are also possible ones.
+
+    Returns:
+        the sure links, the possible ones
 
     Raises:
         ValueError: anything else in the line
@@ -136,8 +143,10 @@ def read_pharaoh(line: str) -> Tuple[Set[Link], Set[Link]]:
 
 
 def soft_rows(alignment: Alignment) -> List[str]:
-    """The lines of a TSV: source index, target index, source word, target word, weight; target by target, ``</s>``
-    included, so that the weights of a target word sum to 1."""
+    """Writes an alignment as rows of five fields: source index, target index, source word, target word, weight.
+
+    Rows go target word by target word, ``</s>`` included, so that the weights of a target word sum to 1.
+    """
     return [
         f"{i}\t{j}\t{source}\t{target}\t{alignment.weights[j, i]:.6f}"
         for j, target in enumerate(alignment.target)

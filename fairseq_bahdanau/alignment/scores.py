@@ -1,4 +1,4 @@
-"""How good an alignment is, and one alignment from those of two directions.
+"""Functions here tell how good an alignment is, and make one alignment out of those of two directions.
 
 Och and Ney 2003 ("A systematic comparison of various statistical alignment models") define the measures, section 6;
 Koehn, Och and Marcu 2003 ("Statistical phrase-based translation") grow the diagonal, section 2.3 and figure 1.
@@ -6,13 +6,13 @@ Koehn, Och and Marcu 2003 ("Statistical phrase-based translation") grow the diag
 
 from typing import Iterable, NamedTuple, Set, Tuple
 
-from .alignments import Link
+from .links import Link
 
 NEIGHBOURS = [(-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]
 
 
 class Quality(NamedTuple):
-    """Fractions; all but ``aer`` are better the greater."""
+    """A quality is three fractions between 0 and 1: of precision and recall more is better, of ``aer`` less."""
 
     precision: float
     recall: float
@@ -20,7 +20,7 @@ class Quality(NamedTuple):
 
 
 def score(hypotheses: Iterable[Set[Link]], golds: Iterable[Tuple[Set[Link], Set[Link]]]) -> Quality:
-    """Precision, recall and alignment error rate of a corpus, whose links are counted together.
+    """Computes precision, recall and alignment error rate (AER) of a corpus, whose links are counted together.
 
     With links A, sure links S and possible links P, which include S: precision = |A ∩ P| / |A|,
     recall = |A ∩ S| / |S|, AER = 1 - (|A ∩ S| + |A ∩ P|) / (|A| + |S|).
@@ -48,15 +48,16 @@ def score(hypotheses: Iterable[Set[Link]], golds: Iterable[Tuple[Set[Link], Set[
 
 
 def flip(links: Iterable[Link]) -> Set[Link]:
-    """Links with the other side first."""
+    """Swaps the sides of every link, so that the other language comes first."""
     return {(target, source) for source, target in links}
 
 
 def grow_diag(forward: Set[Link], backward: Set[Link]) -> Set[Link]:
-    """What both directions say, and from there on every neighbouring link of either that gives a word its first.
+    """Starts from the links that both directions have, and adds neighbouring links of either one as long as they give a
+    word its first link.
 
-    Neighbours are the eight around a link. Target word by target word, source word by source word; a link that has been
-    added is grown from in its turn, until a whole pass adds none.
+    Neighbours are the eight places around a link. Each pass goes target word by target word and source word by source
+    word, and looks around a link that it has added in its turn; passes end when one adds nothing.
 
     Args:
         forward, backward: the links of both directions, source word first in both
@@ -84,7 +85,8 @@ def grow_diag(forward: Set[Link], backward: Set[Link]) -> Set[Link]:
 
 
 def finish(grown: Set[Link], directions: Iterable[Set[Link]]) -> Set[Link]:
-    """The "final" step after :func:`grow_diag`: of each direction in turn, every link that gives a word its first."""
+    """Adds, after :func:`grow_diag`, every link of each direction in turn that gives a word its first: the step that
+    Koehn et al. call "final"."""
     finished = set(grown)
     sources, targets = {i for i, _ in grown}, {j for _, j in grown}
     for direction in directions:

@@ -1,4 +1,4 @@
-"""Alignments as one HTML page that a browser opens without a server, and that needs nothing else.
+"""Functions here write alignments as one HTML page, which a browser opens without a server or any other file.
 
 Every heat map is a table: the browser finds fonts and room for the words, and the tooltip of a cell tells its weight.
 """
@@ -6,7 +6,7 @@ Every heat map is a table: the browser finds fonts and room for the words, and t
 from html import escape
 from typing import List, NamedTuple
 
-from .alignments import Alignment
+from .links import Alignment
 
 ISOLATED = "\u2068{}\u2069"  # keeps a right-to-left word from pulling the words beside it along
 HEAD = """<!DOCTYPE html>
@@ -33,15 +33,15 @@ thead span {{ writing-mode: vertical-rl; text-orientation: sideways; transform: 
 
 
 class Section(NamedTuple):
-    """What the page shows of one hypothesis: a heading, its text, and the alignment."""
+    """A section is what the page shows of one hypothesis: a heading, the text, and the alignment."""
 
     heading: str
     text: str
     alignment: Alignment
 
 
-def table(alignment: Alignment) -> str:
-    """The heat map of an alignment."""
+def html_table(alignment: Alignment) -> str:
+    """Writes the heat map of an alignment as an HTML table."""
     across = "".join(f'<th scope="col"><span dir="auto">{escape(word)}</span></th>' for word in alignment.source)
     rows = []
     for target, weights in zip(alignment.target, alignment.weights):
@@ -55,11 +55,11 @@ def table(alignment: Alignment) -> str:
     return f"<table>\n<thead><tr><td></td>{across}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def page(title: str, sections: List[Section]) -> List[str]:
-    """The lines of the page."""
+def html_lines(title: str, sections: List[Section]) -> List[str]:
+    """Returns the lines of a page that shows these sections one below the other."""
     lines = [HEAD.format(title=escape(title))]
     for section in sections:
         lines.append(f'<section>\n<h2>{escape(section.heading)}</h2>\n<p dir="auto">{escape(section.text)}</p>')
-        lines.append(f"{table(section.alignment)}\n</section>")
+        lines.append(f"{html_table(section.alignment)}\n</section>")
     lines.append("</body>\n</html>")
     return lines

@@ -1,6 +1,6 @@
-"""An alignment as a heat map like figure 3 of Bahdanau et al. 2014: source across, target down, white is 1.
+"""Functions here draw an alignment as in figure 3 of Bahdanau et al. 2014: source across, target down, white is 1.
 
-Needs matplotlib 3.6; from 3.11 on it sets right-to-left and joined scripts itself (libraqm).
+They need matplotlib 3.6; from 3.11 on it sets right-to-left and joined scripts itself (libraqm).
 """
 
 import unicodedata
@@ -11,7 +11,7 @@ from matplotlib import ft2font, rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontManager, fontManager, get_font
 
-from .alignments import Alignment
+from .links import Alignment
 
 FIRST_FAMILY = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic
 CELL = 0.28  # inches
@@ -26,11 +26,11 @@ PACKAGES = {
 
 
 class CannotDrawError(ValueError):
-    """Labels that this machine's fonts or matplotlib cannot show."""
+    """The error says that this machine's fonts or matplotlib cannot show a label."""
 
 
 def characters(labels: Iterable[str]) -> List[str]:
-    """The different characters of these labels that need a glyph."""
+    """Returns the different characters of these labels that need a glyph."""
     invisible = ("Cc", "Cf", "Zs")
     return [
         character
@@ -41,7 +41,7 @@ def characters(labels: Iterable[str]) -> List[str]:
 
 
 def find_families(labels: Iterable[str]) -> List[str]:
-    """Names of font families that together have every character of the labels, in the order in which to ask them.
+    """Chooses font families that together have every character of the labels, in the order in which to ask them.
 
     Raises:
         CannotDrawError: a character that no installed font has, or right-to-left text and a matplotlib before 3.11
@@ -67,8 +67,8 @@ def find_families(labels: Iterable[str]) -> List[str]:
 
 @lru_cache(maxsize=None)
 def installed_fonts() -> List[Tuple[str, str, FrozenSet[int]]]:
-    """Family, file and characters of every font on this machine, also of one installed after matplotlib made its list;
-    upright regular sans-serif first."""
+    """Lists family, file and characters of every font on this machine, upright regular sans-serif first; it finds those
+    that were installed after matplotlib made its own list, too."""
     return [
         (entry.name, entry.fname, glyphs_of(entry.fname))
         for entry in sorted(FontManager().ttflist, key=preference)
@@ -78,35 +78,35 @@ def installed_fonts() -> List[Tuple[str, str, FrozenSet[int]]]:
 
 
 def glyphs_of(path: str) -> FrozenSet[int]:
-    """The characters of a font file."""
+    """Returns the characters that a font file has a glyph for."""
     return frozenset(get_font(path).get_charmap())
 
 
 def preference(entry) -> tuple:
-    """Sorting key of matplotlib's list of fonts: the plainest first."""
+    """Returns the key that sorts an entry of matplotlib's list of fonts, the plainest first."""
     fancy = any(word in entry.name for word in ("Serif", "Mono", "Display"))
     regular = entry.weight in (400, "normal", "regular")
     return (entry.style != "normal", not regular, fancy, entry.name, entry.fname)
 
 
 def without_glyph(wanted: List[str], glyphs: FrozenSet[int]) -> List[str]:
-    """Those of the wanted characters that a font does not have."""
+    """Returns those of the wanted characters that a font does not have."""
     return [character for character in wanted if ord(character) not in glyphs]
 
 
 def describe(character: str) -> str:
-    """A character, its number and what Unicode calls it, which begins with its script."""
+    """Names a character: itself, its number, and what Unicode calls it, which begins with its script."""
     return f"'{character}' (U+{ord(character):04X}, {unicodedata.name(character, 'without a name')})"
 
 
 def advice(character: str) -> str:
-    """What to install for a character's script."""
+    """Says what to install for a character's script."""
     script = unicodedata.name(character, "?").split()[0].split("-")[0]
     return f"on Debian the package {PACKAGES.get(script, 'fonts-noto-core')}"
 
 
 def draw(alignment: Alignment, path: str, file_format: str) -> None:
-    """Draws an alignment into a file.
+    """Draws an alignment as a heat map into a file.
 
     Args:
         alignment: what to draw; columns and rows run from left to right and from top to bottom whatever the script,
@@ -115,7 +115,7 @@ def draw(alignment: Alignment, path: str, file_format: str) -> None:
         file_format: ``png`` or ``svg``; an SVG holds its letters as shapes and needs no font
 
     Raises:
-        CannotDrawError: as :func:`find_families`
+        CannotDrawError: no font for a label, or text that this matplotlib cannot set
     """
     families = find_families(alignment.source + alignment.target)
     rows, columns = alignment.weights.shape
@@ -128,7 +128,7 @@ def draw(alignment: Alignment, path: str, file_format: str) -> None:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(alignment.weights, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
-        # A dollar sign is no formula.
+        # Labels are plain words: matplotlib would take what stands between two dollar signs for a formula.
         axes.set_xticks(range(columns), alignment.source, rotation=90, parse_math=False)
         axes.set_yticks(range(rows), alignment.target, parse_math=False)
         metadata = {"Date": None} if file_format == "svg" else None

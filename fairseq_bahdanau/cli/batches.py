@@ -1,4 +1,4 @@
-"""From lines of text to fairseq's batches, as fairseq-interactive makes them."""
+"""Functions here make batches of fairseq out of lines of text, as fairseq-interactive does."""
 
 from typing import Callable, List, NamedTuple, Optional, Tuple
 
@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from fairseq_bahdanau.alignments import EOS
+from fairseq_bahdanau.alignment.links import EOS
 
 
 def line_coders(cfg: DictConfig, task: TranslationTask) -> Tuple[Callable, Callable]:
-    """From a line of input to pieces, and back, as fairseq-interactive does it: ``--tokenizer``, ``--bpe``,
-    ``--post-process``.
+    """Makes two functions, from a line of input to pieces and back, as ``--tokenizer``, ``--bpe`` and
+    ``--post-process`` ask for.
 
     Raises:
         ValueError: no such model of pieces
@@ -41,14 +41,14 @@ def line_coders(cfg: DictConfig, task: TranslationTask) -> Tuple[Callable, Calla
 
 
 class Sentence(NamedTuple):
-    """A sentence as its pieces, which end in ``</s>``, and as the dictionary's numbers ``(len(pieces),)``."""
+    """A sentence is held as its pieces, of which ``</s>`` is the last, and as their numbers in the dictionary."""
 
     pieces: List[str]
-    tokens: Tensor
+    tokens: Tensor  # (len(pieces),)
 
 
 def encode(path: str, lines: List[str], encode_line: Callable, dictionary: Dictionary, longest: int) -> List[Sentence]:
-    """The lines of a file as sentences.
+    """Makes sentences out of the lines of a file.
 
     Raises:
         ValueError: a line of more than ``longest`` tokens, or with the word ``<pad>``; names the file and the line
@@ -66,7 +66,7 @@ def encode(path: str, lines: List[str], encode_line: Callable, dictionary: Dicti
 
 
 def make_batches(cfg: DictConfig, task: TranslationTask, sources: List[Sentence], targets: Optional[List[Sentence]]):
-    """The sentences in batches of fairseq's, on the device, padded on the side that ``--left-pad-source`` says."""
+    """Yields batches of the sentences, on the device, padded on the side that ``--left-pad-source`` says."""
     dataset = LanguagePairDataset(
         [sentence.tokens for sentence in sources],
         [len(sentence.tokens) for sentence in sources],

@@ -1,16 +1,16 @@
-"""What ``python -m fairseq_bahdanau.cli.align`` leaves behind: pictures, a page, links, weights and text."""
+"""``write_all`` writes what ``fairseq_bahdanau.cli.align`` leaves behind: pictures, a page, links, weights and text."""
 
 import os
 from typing import List, NamedTuple, Optional
 
-from fairseq_bahdanau.alignments import Alignment, hard_links, soft_rows, to_pharaoh
-from fairseq_bahdanau.cli.files import complete, write_text
-from fairseq_bahdanau.page import Section, page
-from fairseq_bahdanau.pictures import CannotDrawError, draw
+from ..text import part_names, write_lines
+from .heat_maps import CannotDrawError, draw
+from .html_page import Section, html_lines
+from .links import Alignment, hard_links, soft_rows, to_pharaoh
 
 
 class Hypothesis(NamedTuple):
-    """A translation: the number of its sentence from 0, its rank from 1, its text, and its alignment."""
+    """A hypothesis is a translation: its sentence's number from 0, its rank from 1, its text, and its alignment."""
 
     sentence: int
     rank: int
@@ -18,7 +18,7 @@ class Hypothesis(NamedTuple):
     alignment: Alignment
 
     def name(self) -> str:
-        """The name of its picture, without ending: its sentence, and its rank unless it is the best."""
+        """Returns the name of its picture without ending: the sentence's number, and the rank unless that is 1."""
         return f"{self.sentence:04}" if self.rank == 1 else f"{self.sentence:04}-{self.rank}"
 
 
@@ -34,22 +34,22 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     Returns:
         one line that says why pictures are missing; None when there are all
     """
-    write_text(os.path.join(folder, "hypotheses.txt"), [one.text for one in hypotheses])
+    write_lines(os.path.join(folder, "hypotheses.txt"), [one.text for one in hypotheses])
     links = [to_pharaoh(hard_links(one.alignment)) for one in hypotheses]
-    write_text(os.path.join(folder, "alignment.pharaoh"), links)
+    write_lines(os.path.join(folder, "alignment.pharaoh"), links)
     rows = ["sentence\trank\tsource_index\ttarget_index\tsource\ttarget\tweight"]
     for one in hypotheses:
         rows += [f"{one.sentence}\t{one.rank}\t{row}" for row in soft_rows(one.alignment)]
-    write_text(os.path.join(folder, "alignment.tsv"), rows)
+    write_lines(os.path.join(folder, "alignment.tsv"), rows)
     if file_format == "none":
         return None
     sections = [Section(one.name(), one.text, one.alignment) for one in hypotheses]
-    write_text(os.path.join(folder, "index.html"), page("Alignments", sections))
+    write_lines(os.path.join(folder, "index.html"), html_lines("Alignments", sections))
 
     reasons = []
     for one in hypotheses:
         try:
-            with complete(os.path.join(folder, f"{one.name()}.{file_format}")) as part:
+            with part_names(os.path.join(folder, f"{one.name()}.{file_format}")) as (part,):
                 draw(one.alignment, part, file_format)
         except CannotDrawError as error:
             reasons.append(f"{one.name()}.{file_format}: {error}")

@@ -1,0 +1,150 @@
+"""Commands and recipes read lines, write files, and take and print small tables by the functions here, all in one way.
+
+The standard library is all that they need, so that a small script can load this file without torch and fairseq.
+"""
+
+import contextlib
+import itertools
+import os
+import sys
+from typing import Dict, Iterable, Iterator, List, Sequence, Sized, TextIO
+
+# ---------------------------------------------------------------------------------------------------------- reading
+
+
+def decode_lines(file: Iterable[bytes], name: str, errors: str = "strict") -> Iterator[str]:
+    r"""Decodes the lines of an open UTF-8 file one by one, without their ends.
+
+    Lines are cut at ``\n`` alone and a carriage return counts as a space, so that no line is ever split or lost.
+
+    Args:
+        file: yields lines as bytes, as every binary file does
+        name: what a complaint calls it
+        errors: ``replace`` puts a sign in the place of bytes that are not UTF-8; ``strict`` refuses them
+
+    Raises:
+        ValueError: bytes that are not UTF-8
+    """
+    begin = 0
+    for line in file:
+        try:
+            yield line.decode("utf-8", errors).rstrip("\n").replace("\r", " ")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is not UTF-8 text, at byte {begin + error.start}") from error
+        begin += len(line)
+
+
+def stream_lines(path: str, errors: str = "strict") -> Iterator[str]:
+    r"""Yields the lines of a UTF-8 file, or of standard input where ``path`` is ``-``, as they are needed.
+
+    Args:
+        path: the file
+        errors: as :func:`decode_lines` takes it
+
+    Raises:
+        ValueError: a file that is not there, or not UTF-8
+    """
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
+            yield from decode_lines(file, path, errors)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_lines(path: str, errors: str = "strict") -> List[str]:
+    """Returns all lines of a UTF-8 file, or of standard input where ``path`` is ``-``; see :func:`stream_lines`."""
+    return list(stream_lines(path, errors))
+
+
+def stream_parallel_lines(paths: Sequence[str]) -> Iterator[tuple]:
+    """Yields the lines of several files that belong together side by side, a tuple for every line.
+
+    Raises:
+        ValueError: one file has fewer lines than another
+    """
+    missing = object()
+    for number, row in enumerate(itertools.zip_longest(*map(stream_lines, paths), fillvalue=missing)):
+        if missing in row:
+            short = paths[row.index(missing)]
+            others = " and ".join(path for path in paths if path != short)
+            raise ValueError(f"{short} ends after {number} lines, but {others} goes on: they do not belong together")
+        yield row
+
+
+def require_same_number_of_lines(first: str, first_lines: Sized, second: str, second_lines: Sized) -> None:
+    """Checks two files that belong together line by line.
+
+    Raises:
+        ValueError: their numbers of lines differ; names both
+    """
+    if len(first_lines) != len(second_lines):
+        raise ValueError(f"{first} has {len(first_lines)} lines, but {second} has {len(second_lines)}")
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+
+
+@contextlib.contextmanager
+def part_names(*paths: str) -> Iterator[List[str]]:
+    """Gives names to write to instead of ``paths``, for a library that opens its files itself.
+
+    When the block ends, the files that it wrote take the names that were asked for, so that these are at every moment
+    either as before or complete. After an error or an interruption they are removed.
+    """
+    parts = [f"{path}.part" for path in paths]
+    try:
+        yield parts
+        for part, path in zip(parts, paths):
+            os.replace(part, path)
+    finally:
+        for part in parts:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(part)
+
+
+@contextlib.contextmanager
+def writing(*paths: str) -> Iterator[List[TextIO]]:
+    """Opens text files to write, which appear together when the block ends, or not at all; see :func:`part_names`."""
+    with part_names(*paths) as parts, contextlib.ExitStack() as stack:
+        yield [stack.enter_context(open(part, "w", encoding="utf-8", newline="\n")) for part in parts]
+
+
+def write_lines(path: str, lines: Iterable[str]) -> None:
+    """Writes lines to a file, which is afterwards either complete or as before."""
+    with writing(path) as (file,):
+        file.writelines(f"{line}\n" for line in lines)
+
+
+# ---------------------------------------------------------------------------------------------------- small tables
+
+
+def named_values(flag: str, given: Iterable[str], form: str) -> Dict[str, str]:
+    """Reads the values of an option that is given again and again, each time with another name: ``NAME=VALUE``.
+
+    Args:
+        flag: the option
+        given: its values
+        form: what a complaint says that they must be
+
+    Raises:
+        ValueError: another form, or a name given twice; begins with flag and value
+    """
+    values: Dict[str, str] = {}
+    for one in given:
+        name, _, value = one.partition("=")
+        if not (name and value):
+            raise ValueError(f"{flag} {one}: must be {form}")
+        if name in values:
+            raise ValueError(f"{flag} {one}: the name {name} is given twice")
+        values[name] = value
+    return values
+
+
+def markdown_row(cells: Iterable[object]) -> str:
+    """Writes a row of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def markdown_table(head: Sequence[object], rows: Iterable[Iterable[object]]) -> List[str]:
+    """Returns the lines of a Markdown table: its head, the rule below that, and the rows."""
+    return [markdown_row(head), f"|{'---|' * len(head)}", *map(markdown_row, rows)]

@@ -1,0 +1,47 @@
+"""``in_parallel`` spreads work on long lists over several processes, in order and in little memory."""
+
+import collections
+import itertools
+import os
+from concurrent.futures import ProcessPoolExecutor
+from typing import Callable, Iterable, Iterator, List, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+CHUNK = 1000  # items that a process is given at a time
+
+
+def chunks(items: Iterable[Item]) -> Iterator[List[Item]]:
+    """Yields the items in lists of :data:`CHUNK`, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk
+
+
+def in_parallel(
+    function: Callable[[List[Item]], List[Result]], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Yields what a function makes of the items, chunk by chunk, in their order; few chunks are in memory at a time.
+
+    Args:
+        function: from a list of items to a list of results, which may be shorter; of a module, so that it can be sent
+        items: are taken as they are needed
+        workers: processes; 1 is this one
+    """
+    if workers == 1:
+        for chunk in chunks(items):
+            yield from function(chunk)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        waiting: collections.deque = collections.deque()
+        for chunk in chunks(items):
+            waiting.append(pool.submit(function, chunk))
+            if len(waiting) > 2 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def cores() -> int:
+    """Counts the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

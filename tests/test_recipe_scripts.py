@@ -1,0 +1,127 @@
+"""What the recipes' scripts share: Moses' rule for clean pairs, a quick start without fairseq, and one --help."""
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fairseq_bahdanau
+
+RECIPES = Path(fairseq_bahdanau.__path__[0]).parent / "recipes"
+sys.path.insert(0, str(RECIPES))
+import iwslt14  # noqa: E402
+import moses  # noqa: E402
+import segment  # noqa: E402
+import wmt14  # noqa: E402
+
+CLEAN = [
+    ((1, 1), 5, 1.5, True),
+    ((0, 1), 5, 1.5, False),
+    ((0, 0), 5, 1.5, False),
+    ((5, 5), 5, 1.5, True),  # as long as may be
+    ((5, 6), 5, 1.5, False),
+    ((6, 4), 9, 1.5, True),  # exactly the ratio
+    ((4, 6), 9, 1.5, True),
+    ((7, 4), 9, 1.5, False),
+    ((4, 1), 9, 4.0, True),
+    ((5, 1), 9, 4.0, False),
+    ((1, 50), 50, 50.0, True),
+]
+
+
+@pytest.mark.parametrize(("counts", "longest", "ratio", "wanted"), CLEAN)
+def test_clean_pairs(counts, longest, ratio, wanted):
+    assert moses.is_clean_pair(counts, longest, ratio) is wanted
+
+
+def test_clean_pairs_are_those_of_the_perl_script():
+    """Its three lines: ``next if ($e eq "" || $f eq "")``, too long, and ``$ec/$fc > $ratio || $fc/$ec > $ratio``."""
+    for one, two, longest, ratio in itertools.product(range(13), range(13), (5, 12), (1.5, 2.0, 9.0)):
+        dropped = one == 0 or two == 0 or one > longest or two > longest or one / two > ratio or two / one > ratio
+        assert moses.is_clean_pair((one, two), longest, ratio) is not dropped
+
+
+def words(*counts):
+    return tuple(" ".join("x" * count) for count in counts)
+
+
+def test_every_caller_counts_by_that_rule(monkeypatch):
+    pairs = [words(*counts) for counts in ((6, 4), (7, 4), (0, 1), (175, 175), (176, 175))]
+    kept = [pairs[0], pairs[3]]
+    assert [pair for pair in pairs if iwslt14.is_kept(pair)] == kept
+    assert not iwslt14.is_kept(("a", "b" * 1001)) and iwslt14.is_kept(("a", "b" * 1000))
+    assert [row for row in wmt14.clean_chunk(175, 1.5, None, pairs) if row is not None] == kept
+
+    class Pieces:
+        def encode(self, line, out_type):
+            return line.split()
+
+    monkeypatch.setattr(segment, "processor", lambda model: Pieces())
+    assert segment.encode_chunk("m", 175, 1.5, pairs) == kept
+    assert segment.encode_chunk("m", None, None, pairs) == pairs
+
+
+SCRIPTS = [*RECIPES.glob("*.py"), *RECIPES.glob("quickstart/*.py")]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_start_without_fairseq(script):
+    """A script that loaded it would take five seconds longer, each of the dozen times that a recipe starts one."""
+    program = f"import sys; sys.path.insert(0, {str(script.parent)!r}); import {script.stem}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert script.stem in loaded and not {"torch", "fairseq", "sacremoses"} & set(loaded)
+
+
+HELP = {
+    "multi30k": ("MODEL --raw --sums --vocab-size --processes --nodes --master", "segment", 6),
+    "iwslt14_de_en": ("MODEL --raw --sums --vocab-size --pairs --processes --nodes --master", "segment", 7),
+    "wmt14_en_de": ("MODEL --raw --sums --vocab-size --pairs --processes --nodes --master", "extract", 8),
+    "wmt14_en_fr": ("MODEL --raw --sums --vocab-size --pairs --processes --nodes --master", "extract", 8),
+    "rnnsearch_en_fr": ("MODEL --raw --sums --processes --nodes --master", "extract", 7),
+    "quickstart": ("", "curve", 8),
+}
+
+
+def help_of(recipe: str) -> str:
+    command = ["bash", str(RECIPES / recipe / "run.sh"), "--help"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_every_recipe_is_known_here():
+    assert sorted(HELP) == sorted(path.parent.name for path in RECIPES.glob("*/run.sh"))
+
+
+@pytest.mark.parametrize("recipe", HELP)
+def test_help_tells_usage_stages_and_options(recipe):
+    accepts, stage, stages = HELP[recipe]
+    printed = help_of(recipe)
+    assert printed.startswith(f"bash recipes/{recipe}/run.sh ")
+    first_comment = (RECIPES / recipe / "run.sh").read_text().splitlines()[1]
+    assert first_comment.lstrip("# ") in printed and "shellcheck" not in printed
+    (named,) = re.findall(r"^stages:(.*)$", printed, re.MULTILINE)
+    assert [int(number) for number in re.findall(r"\d+", named)] == list(range(1, stages + 1)) and f" {stage} " in named
+    options = re.findall(r"^(MODEL|--[\w-]+) ", printed, re.MULTILINE)
+    common = "--src --tgt --stage --stop-stage --seed --work".split()
+    assert sorted(options) == sorted(accepts.split() + common)
+    assert f"(default: {stages})" in printed and f"(default: recipes/{recipe}/work)" in printed
+
+
+def test_help_tells_the_defaults_of_the_recipe():
+    printed = help_of("iwslt14_de_en")
+    for option, default in (("--src", "de"), ("--vocab-size", "10000"), ("--sums", "recipes/iwslt14_de_en/SUMS")):
+        assert re.search(rf"^{option} .*\(default: {default}\)$", printed, re.MULTILINE), option
+    assert re.search(r"^MODEL .*\(default: bigru_bahdanau_maxout\)$", printed, re.MULTILINE)
+    assert re.search(r"^--raw DIR [^(]*$", printed, re.MULTILINE)
+
+
+def test_members_of_the_family_differ_in_one_option():
+    folder = RECIPES / "multi30k" / "models"
+    base = (folder / "small.args").read_text().splitlines()[1:]
+    (line,) = re.findall(r"models=\((small .*)\)", (RECIPES / "multi30k" / "family.sh").read_text())
+    assert sorted(line.split()) == sorted(path.stem for path in folder.glob("small*.args"))
+    for name in line.split()[1:]:
+        flags = (folder / f"{name}.args").read_text().splitlines()[1:]
+        assert flags[:-1] == base and flags[-1].split()[1] == name[len("small-") :]
