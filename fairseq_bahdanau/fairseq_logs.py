@@ -63,8 +63,8 @@ def read_training_log(path: str) -> TrainingLog:
                 updates = int(number_after("num_updates", line))
                 validations[updates] = Validation(updates, number_after("ppl", line))
             elif epoch and "| train_wall " in line:
-                updates, rate, seconds = (number_after(key, line) for key in ("num_updates", "wps", "train_wall"))
-                epochs[int(epoch[1])] = Epoch(int(updates), rate, seconds)
+                trained, rate, seconds = (number_after(key, line) for key in ("num_updates", "wps", "train_wall"))
+                epochs[int(epoch[1])] = Epoch(int(trained), rate, seconds)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
     if not (parameters and epochs and validations):

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import statistics
-from typing import Callable, Dict, List, NamedTuple, Optional, TypeVar
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
 
 from .fairseq_logs import TrainingLog, read_training_log, read_translation_rate
 from .text import named_values, read_lines
@@ -57,7 +57,7 @@ class Scores(NamedTuple):
         given = json.loads(content)
         metrics = {name: Metric(one["score"], one["signature"]) for name, one in given.items() if type(one) is dict}
         metrics["BLEU"]  # which every recipe has
-        return cls(*(given[field] for field in cls._fields[:-1]), metrics)
+        return cls(**{field: given[field] for field in cls._fields[:-1]}, metrics=metrics)
 
 
 class Costs(NamedTuple):
@@ -96,7 +96,7 @@ class Run(NamedTuple):
     search: str
     flags: str
 
-    def figures(self) -> Dict[str, Optional[float]]:
+    def figures(self) -> Dict[str, Any]:
         """Returns the numbers that a comparison shows beside the scores."""
         return {
             "parameters": self.log.parameters,

@@ -7,11 +7,11 @@ import argparse
 import json
 import os
 import statistics
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.significance import PairedTest
+from sacrebleu.significance import PairedTest, Result
 
 from fairseq_bahdanau.cli import make_output_folder, new_parser, run_and_print
 from fairseq_bahdanau.cli.length_curve import Score, curves, cut, draw, read_borders, require_resamples, titles
@@ -70,13 +70,15 @@ def significance(systems: Systems, baseline: str, resamples: int) -> Dict[str, D
     for run in (run for runs in systems.values() for run in runs[1:]):  # the test below scores the first
         for name, metric in metrics.items():
             require_own_score(run, name, metric.corpus_score(run.hypotheses, [references]).score)
-    hypotheses = [(name, systems[name][0].hypotheses) for name in names]
+    hypotheses: List[Tuple[str, Sequence[str]]] = [(name, systems[name][0].hypotheses) for name in names]
     _, results = PairedTest(hypotheses, metrics, [references], "bs", resamples)()
     values: Dict[str, Dict[str, float]] = {name: {} for name in names[1:]}
     for metric in metrics:
         for name, result in zip(names, results[metric]):
+            assert isinstance(result, Result)  # not a system's name, which stands in the same dict
             require_own_score(systems[name][0], metric, result.score)
             if name != baseline:
+                assert result.p_value is not None
                 values[name][metric] = result.p_value
     return values
 
