@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # IWSLT14 German-English: the field's split, from the archive of the evaluation campaign (de-en.tgz) to two scores.
 # 160,239 / 7,283 / 6,750 pairs train, validate and test.
+set -euo pipefail
 
 # shellcheck source=recipes/stages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../stages.sh"

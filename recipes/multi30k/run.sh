@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Multi30k, text only: from the published files to a score. MULTI30K_RAW in the environment does as --raw.
+set -euo pipefail
 
 # shellcheck source=recipes/stages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../stages.sh"

@@ -4,6 +4,7 @@
 #
 # Nothing is downloaded but Python packages. Another corpus: GENERATE_FLAGS="--train 5000" (or other flags of generate.py)
 # in the environment.
+set -euo pipefail
 
 # shellcheck source=recipes/stages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../stages.sh"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The data and the model of Bahdanau, Cho and Bengio 2014, English-French: 348 million words of WMT14, selected and
 # tokenised by Schwenk; 30,000 words a side; news-test-2012 and 2013 to validate, 2014 to test.
+set -euo pipefail
 
 # shellcheck source=recipes/stages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../stages.sh"

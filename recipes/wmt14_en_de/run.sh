@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # WMT14 English-German: europarl v7, common crawl, news commentary v9; newstest2013 to validate, newstest2014 to test.
 # A work folder serves one direction.
+set -euo pipefail
 
 # shellcheck source=recipes/wmt14.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../wmt14.sh"

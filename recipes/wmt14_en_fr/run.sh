@@ -2,6 +2,7 @@
 # WMT14 English-French: europarl v7, common crawl, UN, news commentary v9, giga-fren; newstest2013 to validate, 2014 to test.
 # A work folder serves one direction. The training text is binarized in 8 folders, of which fairseq reads one in each of its
 # epochs.
+set -euo pipefail
 
 # shellcheck source=recipes/wmt14.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../wmt14.sh"
