@@ -1,4 +1,4 @@
-"""``python -m fairseq_bahdanau train ...``: what ``fairseq-train --user-dir fairseq_bahdanau ...`` does."""
+"""Makes ``python -m fairseq_bahdanau train`` do what ``fairseq-train --user-dir fairseq_bahdanau`` does."""
 
 import importlib
 import sys

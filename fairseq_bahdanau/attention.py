@@ -1,4 +1,4 @@
-"""Attention: where the decoder looks.
+"""Attention decides where the decoder looks.
 
 Bahdanau, Cho and Bengio 2014, section 3.1 and appendix A.1.2; the bias b_a is ours (their code has it, their formula
 has not). The additive score is theirs, the two inner products are those of Luong et al. 2015.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Source(NamedTuple):
-    """What the decoder reads of the source, which no step changes.
+    """Holds what the decoder reads of the source sentences; no step changes it.
 
     Several rows of a batch, the beams of a sentence, may read one sentence; they then stand together, in equal numbers.
     """

@@ -1,4 +1,4 @@
-"""The decoder: looks at the source, updates its state, generates a word.
+"""The decoder looks at the source, updates its state, and generates a word.
 
 Bahdanau et al. 2014, section 3.1 and appendix A.2.2. Deviation: the word before the first is ``</s>``, as everywhere
 in fairseq, not a zero vector.

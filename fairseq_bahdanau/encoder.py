@@ -1,4 +1,4 @@
-"""The encoder: from source words to annotations.
+"""The encoder turns source words into annotations.
 
 Bahdanau et al. 2014, section 3.2 and appendix A.2.1. Deviation: by default PyTorch's GRU, whose reset gate acts after
 the matrix product.

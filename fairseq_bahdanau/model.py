@@ -116,7 +116,7 @@ def build_decoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
 
 @register_model("bigru_bahdanau_maxout", dataclass=BahdanauConfig)
 class BahdanauModel(FairseqEncoderDecoderModel):
-    """Bidirectional GRU encoder and GRU decoder with additive attention and maxout readout (Bahdanau et al. 2014)."""
+    """Translates by a bidirectional GRU encoder, additive attention, a GRU decoder and a maxout readout."""
 
     @classmethod
     def build_model(cls, cfg: BahdanauConfig, task: FairseqTask) -> "BahdanauModel":

@@ -1,4 +1,4 @@
-"""The other orders of a decoder step, in which another state asks the attention, and the model without attention.
+"""In the other orders of a decoder step another state asks the attention, and in one model none does.
 
 The default order, look, update, generate, is :class:`BahdanauDecoder`. Each of these overrides its step, or what the
 first step starts from, and nothing else.
@@ -86,7 +86,7 @@ def summarize(annotations: Tensor, padding_mask: Tensor, hidden_size: int) -> Te
 
 
 class OrderChoice(NamedTuple):
-    """A decoder and the recurrence that its step is written for."""
+    """Names a decoder, and the recurrence that its step is written for."""
 
     decoder: Type[BahdanauDecoder]
     recurrence: Type[Recurrence]

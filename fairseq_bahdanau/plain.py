@@ -1,4 +1,4 @@
-"""Whether a layer's weights may be read where the layer itself is not called.
+"""Tells whether a layer's weights may be read where the layer itself is not called.
 
 A weight says what its layer does only as long as the layer is a plain one. A pruned or weight-normalised layer computes
 its weight when it is called, a quantised one has none, and a hook may change anything.

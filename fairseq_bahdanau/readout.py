@@ -1,4 +1,4 @@
-"""The maxout readout: from state, context and previous word to the features of the next word.
+"""The maxout readout turns state, context and previous word into the features of the next word.
 
 Bahdanau et al. 2014, equation 4 and appendix A.2.2; maxout: Goodfellow et al. 2013. Deviation: the main text's state
 s_t enters, where the appendix writes s_{t-1}; the bias b_o is ours.
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class MaxoutReadout(nn.Module):
-    """u_t = U_o s_t + V_o c_t + C_o E y_{t-1} + b_o, then the largest of every ``pool_size`` neighbours in u_t.
+    """Computes u_t = U_o s_t + V_o c_t + C_o E y_{t-1} + b_o, and takes the largest of every ``pool_size`` neighbours.
 
     Args:
         state_dim: size of the decoder state

@@ -1,4 +1,4 @@
-"""The decoder's recurrence: how the state moves on.
+"""The recurrence moves the decoder's state on, step by step.
 
 Cho et al. 2014 and Bahdanau et al. 2014, appendix A.1.1, with two deviations of the default cell, both the convention
 of PyTorch and cuDNN: the reset gate acts after the matrix product, not before it, and the update gate z is the paper's
@@ -15,14 +15,14 @@ from .plain import is_linear
 
 
 class State(NamedTuple):
-    """What a decoder step hands to the next one. Over many steps, a dimension of time stands behind the batch."""
+    """Holds what a decoder step hands to the next one. Over many steps, a dimension of time stands behind the batch."""
 
     cell: Tensor  # (batch, state size): s_t, with the memory where the cell has one
     context: Tensor  # (batch, annotation_dim): c_t
 
 
 class Cell(nn.Module):
-    """Base class of the cells: the product with the state, U s + b, and a state of which everything is shown.
+    """Holds what cells share: the product with the state, U s + b, and the default that all of the state is shown.
 
     Args:
         hidden_size: size of what others see of the state
@@ -56,7 +56,7 @@ class Cell(nn.Module):
 
 
 class GRUCell(Cell):
-    """The gated recurrent unit: s_t = (1 - z) * tanh(x + r * (U s_{t-1} + b)) + z * s_{t-1}.
+    """Moves a state on by the gated recurrent unit: s_t = (1 - z) * tanh(x + r * (U s_{t-1} + b)) + z * s_{t-1}.
 
     Rows of every product are in PyTorch's order: reset r, update z, new.
 
@@ -78,7 +78,7 @@ class GRUCell(Cell):
 
 
 class ResetBeforeGRUCell(GRUCell):
-    """The GRU of the paper (appendix A.1.1), whose reset gate acts before the matrix product: U (r * s_{t-1}).
+    """Moves a state on by the paper's GRU (appendix A.1.1): its reset gate acts before the product, U (r * s_{t-1}).
 
     Deviation: the update gate z is the paper's 1 - z, as in :class:`GRUCell`. The parameters are those of
     :class:`GRUCell`, but not exchangeable with trained ones.
@@ -103,7 +103,7 @@ class ResetBeforeGRUCell(GRUCell):
 
 
 class LSTMCell(Cell):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+    """Moves a state on by long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
 
     Rows of every product are in PyTorch's order: input, forget, new, output. A state is ``[output ; memory]``, of size
     ``2 * hidden_size``.
@@ -132,7 +132,7 @@ class LSTMCell(Cell):
 
 
 class RNNCell(Cell):
-    """The plain network s_t = tanh(x + U s_{t-1} + b) (Elman 1990).
+    """Moves a state on by the plain network s_t = tanh(x + U s_{t-1} + b) (Elman 1990).
 
     Args:
         hidden_size: size of the state
@@ -207,7 +207,7 @@ class ConditionalRecurrence(Recurrence):
 
 
 class CellChoice(NamedTuple):
-    """A cell of the decoder, and PyTorch's module that is the same in the encoder, if there is one."""
+    """Names a cell of the decoder, and PyTorch's module that is the same in the encoder, if there is one."""
 
     cell: Callable[[int], Cell]  # the class, of a size
     rnn: Optional[Callable[..., nn.RNNBase]]

@@ -1,4 +1,4 @@
-"""What ``nn.GRU`` does with a packed sequence, written out for any cell: PyTorch has no module of the paper's GRU.
+"""Does what ``nn.GRU`` does with a packed sequence, for any cell: PyTorch has no module of the paper's GRU.
 
 Where it has a module, :meth:`EncoderLoop.like` takes over its parameters, and the tests hold the two equal.
 """

@@ -1,4 +1,4 @@
-"""The default model made fast: the same numbers from fewer and larger operations.
+"""The fused code gives the numbers of the default model from fewer and larger operations.
 
 :class:`Fused` is what a decoder and an encoder are given, or are not. Each of its functions is the twin of a readable
 one, and is tested equal to it: ``loop.py`` of ``BahdanauDecoder.unroll``, ``search.py`` of

@@ -1,4 +1,4 @@
-"""The encoder's GRU with a gradient of its own, for a CPU.
+"""Gives the encoder's GRU a gradient of its own, for a CPU.
 
 :func:`read` gives the numbers of ``nn.GRU``, whose gradient multiplies the weights' part step by step; here that
 product is taken once, over all steps. On a GPU cuDNN does the same, and is used.

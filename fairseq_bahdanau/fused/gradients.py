@@ -1,4 +1,4 @@
-"""Gradients of the fused code that are formulas of one step, or products over all of them.
+"""Computes gradients of the fused code that are formulas of one step, or products over all of them.
 
 ``columns`` are what :class:`~fairseq_bahdanau.fused.loop.FusedLoop` keeps of every step.
 """

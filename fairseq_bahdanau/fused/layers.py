@@ -1,4 +1,4 @@
-"""What the fused code may take for granted of a decoder, without knowing its class."""
+"""Says what the fused code takes for granted of a decoder, whose class it does not know."""
 
 from typing import Dict, List, Protocol, Tuple
 
@@ -10,7 +10,7 @@ from ..recurrence import Recurrence, State
 
 
 class Layers(Protocol):
-    """What the fused code reads and calls of a decoder; the names are those of ``BahdanauDecoder``."""
+    """Has what the fused code reads and calls of a decoder; the names are those of ``BahdanauDecoder``."""
 
     embed_tokens: nn.Module
     embed_dropout: nn.Module

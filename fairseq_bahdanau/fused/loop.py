@@ -1,4 +1,4 @@
-"""The loop of the default model as one function with a gradient of its own: look, update, generate, step by step.
+"""Makes the loop of the default model one function with a gradient of its own: look, update, generate, step by step.
 
 :func:`unroll` gives the numbers of ``BahdanauDecoder.unroll`` from fewer and larger operations. Two things differ from
 what autograd does: the products that give the weights' gradients are taken once, over all steps, and the hidden layer

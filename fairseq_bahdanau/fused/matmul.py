@@ -1,4 +1,4 @@
-"""Matrix products of the fused code, by the library that is fastest.
+"""Takes the fused code's matrix products from the library that is fastest.
 
 On a CPU PyTorch has two: MKL, which ``torch.mm`` calls, and oneDNN, which its LSTM calls. On the AMD processors that we
 measured, oneDNN is the faster (``docs/speed.md``).

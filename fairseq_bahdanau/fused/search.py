@@ -1,4 +1,4 @@
-"""A step of beam search by the default model, from few operations and weights that are stacked once."""
+"""Takes a step of beam search by the default model, from few operations and weights that are stacked once."""
 
 from typing import Any, Dict, List, Tuple
 
