@@ -1,4 +1,4 @@
-"""This package gives RNNsearch to fairseq: a bidirectional GRU encoder, additive attention, a GRU decoder and a maxout readout.
+"""Fairseq gets RNNsearch here: a bidirectional GRU encoder, additive attention, a GRU decoder and a maxout readout.
 
 Importing the package, as ``--user-dir fairseq_bahdanau`` does, registers ``--arch bigru_bahdanau_maxout`` and
 ``--task translation_unk``.
