@@ -74,9 +74,12 @@ def test_no_row_of_padding_is_read():
         assert (gradients[name][mask] == 0).all() and (gradients[name][~mask] != 0).any(dim=1).all()
 
 
-@pytest.mark.parametrize("layout", ["right", "all padding", "long source"])
-def test_gradcheck(layout):
-    tensors, mask = arguments(LAYOUTS[layout][:3], tgt_len=3, dtype=torch.float64)
+@pytest.mark.parametrize(
+    ("layout", "tgt_len", "folded"), [("right", 5, True), ("all padding", 5, True), ("all padding", 2, False)]
+)
+def test_gradcheck(layout, tgt_len, folded):
+    assert folds(len(LAYOUTS[layout][0]), tgt_len, GATES, ANNOTATION_DIM) == folded
+    tensors, mask = arguments(LAYOUTS[layout][:3], tgt_len=tgt_len, dtype=torch.float64)
     model = decoder(torch.float64)
     parameters = [parameter for name, parameter in model.named_parameters() if name.endswith(LEARNT)]
     # gradcheck moves its arguments in place, and the parameters with them.

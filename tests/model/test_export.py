@@ -11,11 +11,12 @@ from fairseq_bahdanau.export import export
 @pytest.mark.parametrize("left", [True])
 def test_exported_programs_equal_the_model(options, left, tmp_path):
     model = shake(build_model(**options))
-    programs = export(model, src_len=9)
+    sources = [source[-3:] for source in SOURCES]  # a recurrence is exported step by step: columns are what takes long
+    programs = export(model, src_len=4)
     for name, program in zip(("encoder", "step"), programs):
         torch.export.save(program, tmp_path / f"{name}.pt2")
     encoder, step = (torch.export.load(tmp_path / f"{name}.pt2").module() for name in ("encoder", "step"))
-    src_tokens, prev = pad(SOURCES, 1, left, 9), torch.tensor(EVEN_TARGETS)
+    src_tokens, prev = pad(sources, 1, left, 4), torch.tensor(EVEN_TARGETS)
     with torch.no_grad():
         wanted, extra = model(src_tokens, None, prev)
         state, context, *fixed = encoder(src_tokens)
