@@ -180,9 +180,16 @@ def keep_best(attention: Tensor, top_k: int) -> Tensor:
     return kept.detach() + (attention - attention.detach())
 
 
-# The choices of --attention-score; each is made from query_dim, annotation_dim, attention_dim and top_k.
-SCORES: Dict[str, Callable[[int, int, int, int], Attention]] = {
-    "additive": AdditiveAttention,
-    "dot": DotAttention,
-    "bilinear": BilinearAttention,
+class ScoreChoice(NamedTuple):
+    """Names an attention by its score, and says whether state and annotation must have one size."""
+
+    attention: Callable[[int, int, int, int], Attention]  # of query_dim, annotation_dim, attention_dim and top_k
+    equal_sizes: bool
+
+
+# The choices of --attention-score.
+SCORES: Dict[str, ScoreChoice] = {
+    "additive": ScoreChoice(AdditiveAttention, equal_sizes=False),
+    "dot": ScoreChoice(DotAttention, equal_sizes=True),
+    "bilinear": ScoreChoice(BilinearAttention, equal_sizes=False),
 }

@@ -78,7 +78,8 @@ def build_attention(cfg: BahdanauConfig) -> Attention:
     if cfg.context == "fixed":
         return UniformAttention()
     top_k = cfg.hard_attention_top_k if cfg.attention == HARD else 0
-    return SCORES[str(cfg.attention_score)](cfg.decoder_hidden_size, annotation_dim(cfg), cfg.attention_dim, top_k)
+    attention = SCORES[str(cfg.attention_score)].attention
+    return attention(cfg.decoder_hidden_size, annotation_dim(cfg), cfg.attention_dim, top_k)
 
 
 def build_fused(cfg: BahdanauConfig) -> Optional[Fused]:
