@@ -202,8 +202,8 @@ def check_combinations(cfg: BahdanauConfig, task: FairseqTask) -> None:
             refuse_if(value != default, f"--context fixed has no attention: leave out {flag} {value}")
     refuse_if(
         SCORES[str(cfg.attention_score)].equal_sizes and cfg.decoder_hidden_size != annotation_dim(cfg),
-        f"--attention-score {cfg.attention_score} needs a --decoder-hidden-size of {annotation_dim(cfg)}, the size of an "
-        f"annotation (--encoder-hidden-size in all directions), not {cfg.decoder_hidden_size}",
+        f"--attention-score {cfg.attention_score} needs a --decoder-hidden-size of {annotation_dim(cfg)}, the size of "
+        f"an annotation (--encoder-hidden-size in all directions), not {cfg.decoder_hidden_size}",
     )
     refuse_if(
         cfg.attention == SOFT and cfg.hard_attention_top_k != 1,
