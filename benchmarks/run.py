@@ -1,6 +1,6 @@
 """Speed and memory beside fairseq's own models: tables, a JSON file, a plot.
 
-    python benchmarks/run.py                      # everything: about half an hour on two cores
+    python benchmarks/run.py                      # everything
     python benchmarks/run.py --only memory lengths --json memory.json
 
 All systems of a comparison take turns within one process; figures are medians, with the least and the greatest.

@@ -5,7 +5,7 @@ what autograd does: the products that give the weights' gradients are taken once
 of the attention, ``(batch, src_len, attention_dim)``, is computed again where autograd would keep it of every step.
 
 That layer is the dearest part beside the products. It is written as tanh(x) = 2 sigmoid(2x) - 1, since PyTorch's
-sigmoid on a CPU is ten times as fast as its tanh; the -1 is the same at all positions, so the softmax does not see it.
+sigmoid on a CPU is faster than its tanh; the -1 is the same at all positions, so the softmax does not see it.
 """
 
 from typing import List, Tuple

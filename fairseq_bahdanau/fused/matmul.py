@@ -1,7 +1,7 @@
 """Takes the fused code's matrix products from the library that is fastest.
 
 On a CPU PyTorch has two: MKL, which ``torch.mm`` calls, and oneDNN, which its LSTM calls. On the AMD processors that we
-measured, oneDNN is the faster (``docs/speed.md``).
+tried, oneDNN was the faster (``docs/speed.md`` says how to compare).
 """
 
 import os
