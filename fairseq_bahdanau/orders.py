@@ -53,16 +53,20 @@ class FixedContextDecoder(BahdanauDecoder):
     """
 
     def begin(self, encoder_out: Dict[str, List[Tensor]]) -> Tuple[State, Source]:
-        """Computes s_0, C and the source, in the form of :meth:`BahdanauDecoder.begin`."""
+        """Computes s_0, C and the source, in the form of :meth:`BahdanauDecoder.begin`.
+
+        The keys ``(sentences, src_len, 1)`` are the attention itself, which is the same at every step.
+        """
         annotations, padding_mask = encoder_out["encoder_out"][0], encoder_out["encoder_padding_mask"][0]
         context = summarize(annotations, padding_mask, encoder_out["last_state"][0].size(1))
         state = torch.tanh(self.initial_state(context))
-        keys = self.attention.make_keys(annotations)
-        return State(self.recurrence.cell.begin(state), context), Source(keys, annotations, padding_mask)
+        uniform = self.attention.weigh(state, Source(annotations, annotations, padding_mask)).transpose(1, 2)
+        return State(self.recurrence.cell.begin(state), context), Source(uniform, annotations, padding_mask)
 
     def step(self, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
         """As :meth:`BahdanauDecoder.step`."""
-        attention = self.attention.weigh(self.recurrence.cell.output(last.cell), source).flatten(0, 1)
+        beams = last.cell.size(0) // source.keys.size(0)
+        attention = source.keys.transpose(1, 2).expand(-1, beams, -1).flatten(0, 1)
         return State(self.recurrence(embed_gates, last.context, last.cell), last.context), attention
 
 
