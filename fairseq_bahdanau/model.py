@@ -139,6 +139,7 @@ class BahdanauModel(FairseqEncoderDecoderModel):
             build_encoder(cfg, task.source_dictionary, source_embedding),
             build_decoder(cfg, task.target_dictionary, target_embedding),
         )
+        # A cell is made to count its gates; the random numbers that this takes are part of every seed's initial values.
         initialize(model, cfg.init, gates=cell_choice(cfg).cell(1).state_gates.out_features)
         if cfg.encoder_embed_path is not None:
             load_pretrained(source_embedding, task.source_dictionary, cfg.encoder_embed_path, "--encoder-embed-path")

@@ -20,14 +20,9 @@ SOFT, HARD = "soft", "hard"
 REFERENCE, FUSED = "reference", "fused"
 
 
-def firsts(table: Iterable[Tuple[str, str]]) -> List[str]:
-    """Returns the first of every pair of choices, each once, in the order of the table."""
-    return list(dict.fromkeys(first for first, _ in table))
-
-
-def seconds(table: Iterable[Tuple[str, str]]) -> List[str]:
-    """Returns the second of every pair of choices, each once, in the order of the table."""
-    return list(dict.fromkeys(second for _, second in table))
+def choices(table: Iterable[Tuple[str, str]], place: int) -> List[str]:
+    """Returns the first (0) or second (1) of every pair that a table has, each once, in the order of the table."""
+    return list(dict.fromkeys(pair[place] for pair in table))
 
 
 @dataclass
@@ -48,16 +43,18 @@ class BahdanauConfig(FairseqDataclass):
     decoder_embed_path: Optional[str] = field(
         default=None, metadata={"help": "text file of pretrained target embeddings, first line 'COUNT SIZE'"}
     )
-    cell: ChoiceEnum(firsts(CELLS)) = field(default="gru", metadata={"help": "recurrent cell of encoder and decoder"})
-    gru_reset: ChoiceEnum(seconds(CELLS)) = field(
+    cell: ChoiceEnum(choices(CELLS, 0)) = field(
+        default="gru", metadata={"help": "recurrent cell of encoder and decoder"}
+    )
+    gru_reset: ChoiceEnum(choices(CELLS, 1)) = field(
         default="after",
         metadata={"help": "where a GRU's reset gate acts: after the matrix product (PyTorch) or before it (the paper)"},
     )
-    context: ChoiceEnum(firsts(ORDERS)) = field(
+    context: ChoiceEnum(choices(ORDERS, 0)) = field(
         default="attention",
         metadata={"help": "what the decoder sees of the source: what it attends to, or the encoder's last states"},
     )
-    decoder_order: ChoiceEnum(seconds(ORDERS)) = field(
+    decoder_order: ChoiceEnum(choices(ORDERS, 1)) = field(
         default="look-update-generate", metadata={"help": "order of a decoder step: which state asks the attention"}
     )
     attention_score: ChoiceEnum(list(SCORES)) = field(

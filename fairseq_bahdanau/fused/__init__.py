@@ -6,7 +6,6 @@ one, and is tested equal to it: ``loop.py`` of ``BahdanauDecoder.unroll``, ``sea
 """
 
 import logging
-from operator import attrgetter
 from typing import Any, Optional, Set
 
 import torch
@@ -40,7 +39,6 @@ READ = (
     "readout.context_proj",
     "readout.embed_proj",
 )
-GETTERS = {name: attrgetter(name) for name in READ}
 
 # The members of the family that have a fused decoder: option, name in the configuration, value.
 COVERED = (
@@ -79,7 +77,7 @@ class Fused:
 
     def covers(self, decoder: Layers) -> bool:
         """Tells whether all layers of a decoder that the fused code would read are plain ones."""
-        return all(self.is_plain(f"decoder.{name}", layer(decoder)) for name, layer in GETTERS.items())
+        return all(self.is_plain(f"decoder.{name}", decoder.get_submodule(name)) for name in READ)
 
     def unrolls(self, decoder: Layers, embed_gates: Tensor, source: Source) -> bool:
         """Tells whether :func:`unroll` applies: to plain layers, and where every row reads a sentence of its own."""

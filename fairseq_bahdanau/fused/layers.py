@@ -22,3 +22,6 @@ class Layers(Protocol):
 
     def begin(self, encoder_out: Dict[str, List[Tensor]]) -> Tuple[State, Source]:
         """Computes what the first step starts from."""
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """Returns the layer of this name; it is that of ``nn.Module``."""
