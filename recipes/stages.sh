@@ -140,7 +140,7 @@ binarize() {
     done
     rm "$pair/shard.$src" "$pair/shard.$tgt"
   fi
-  describe_text >"$pair/text.json"
+  write_to "$pair/text.json" describe_text
   mark_done "$pair/binarized"
 }
 
@@ -211,7 +211,7 @@ translate() {
     fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
     --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 "${search[@]}" "${bpe[@]}" \
     --results-path "$run" >"$run/generate.log" 2>&1 || die "fairseq-generate failed, see $run/generate.log"
-  echo "${search[*]}" >"$run/search.args"
+  write_to "$run/search.args" echo "${search[*]}"
   mark_done "$run/translated"
 }
 

@@ -36,7 +36,7 @@ download() {
 # extract: the files of this pair of languages out of the archives, into $work/extracted.
 extract() {
   done_before "$work/extracted/done" && return
-  local row archive corpus member split ending lang
+  local row archive corpus member split ending
   for row in "${training[@]}"; do
     read -r archive corpus <<<"$row"
     need "$work/archives/$archive"
