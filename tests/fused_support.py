@@ -1,7 +1,5 @@
 """What the tests of the fused loop share: layouts of a source, and random arguments of the loop."""
 
-import copy
-
 import torch
 from support import SIZES, build_model, shake
 
@@ -25,13 +23,6 @@ LAYOUTS = {
 def decoder(dtype=torch.float32) -> BahdanauDecoder:
     """The decoder whose loop is tested, as in training."""
     return shake(build_model()).to(dtype).train().decoder
-
-
-def readable(fused: BahdanauDecoder) -> BahdanauDecoder:
-    """The decoder with the same parameters that runs the readable loop."""
-    twin = copy.copy(fused)
-    twin.fused = None
-    return twin
 
 
 def unroll(model, tensors, mask):

@@ -4,9 +4,10 @@ import logging
 
 import pytest
 import torch
-from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder, readable, unroll
+from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder, unroll
 from support import SOURCES, TARGETS, build_model, members, pad, shake
 
+from fairseq_bahdanau.export import readable
 from fairseq_bahdanau.fused import Fused
 from fairseq_bahdanau.fused.loop import folds
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder, readable, unroll
+from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder, unroll
 from support import SIZES, build_model
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fairseq_bahdanau.export import readable
 from fairseq_bahdanau.fused.loop import FusedLoop, folds
 
 

@@ -48,7 +48,7 @@ def doubled_by_a_hook(layer):
     layer.register_forward_hook(lambda layer, inputs, output: doubled(output))
 
 
-def halved_by_a_hook_before(layer):
+def seen_by_a_hook_before(layer):
     layer.register_forward_pre_hook(lambda layer, inputs: (inputs[0], *inputs[1:]))
 
 
@@ -78,7 +78,7 @@ def of_another_weight(layer):
     layer._parameters[name] = QuantisedWeight(getattr(layer, name).detach())
 
 
-CHANGES = (pruned, weight_normalised, parametrised, doubled_by_a_hook, halved_by_a_hook_before,
+CHANGES = (pruned, weight_normalised, parametrised, doubled_by_a_hook, seen_by_a_hook_before,
            doubled_by_its_own_forward, of_another_class, of_another_weight)  # fmt: skip
 
 
@@ -126,12 +126,12 @@ def test_a_changed_layer_is_called_and_the_log_says_so_once(place, change, caplo
     with caplog.at_level(logging.INFO):
         said = assert_is_its_own_reference(model, caplog)
     assert len(said) == 1 and f"does not cover {place}, which " in said[0]
-    changes_nothing = (weight_normalised, parametrised, halved_by_a_hook_before, of_another_class, of_another_weight)
+    changes_nothing = (weight_normalised, parametrised, seen_by_a_hook_before, of_another_class, of_another_weight)
     assert torch.allclose(everything(model)["logits"], plain, atol=1e-4) == (change in changes_nothing)
 
 
 @pytest.mark.parametrize("place", CONTAINERS)
-@pytest.mark.parametrize("change", [doubled_by_a_hook, halved_by_a_hook_before, doubled_by_its_own_forward])
+@pytest.mark.parametrize("change", [doubled_by_a_hook, seen_by_a_hook_before, doubled_by_its_own_forward])
 def test_so_is_a_module_that_holds_layers(place, change, caplog):
     model = shake(build_model())
     change(model.get_submodule(place))
