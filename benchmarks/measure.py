@@ -10,7 +10,8 @@ from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+
+from fairseq_bahdanau.losses import blockwise_loss
 
 LABEL_SMOOTHING, CLIP_NORM = 0.1, 1.0
 # Source and target words of five batches of 80 captions, like Multi30k's sorted by length.
@@ -53,14 +54,9 @@ class Training:
     def update(self, batch: Dict[str, Tensor]) -> None:
         """Forward, backward, clip, step."""
         logits = self.model(batch["src_tokens"], batch["src_lengths"], batch["prev_output_tokens"])[0]
-        loss = cross_entropy(
-            logits.flatten(0, 1),
-            batch["target"].flatten(),
-            ignore_index=self.padding_idx,
-            label_smoothing=LABEL_SMOOTHING,
-        )
+        losses, _ = blockwise_loss(logits.flatten(0, 1), batch["target"].flatten(), LABEL_SMOOTHING, self.padding_idx)
         self.optimizer.zero_grad()
-        loss.backward()
+        losses.sum().backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
 

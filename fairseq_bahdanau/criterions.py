@@ -1,14 +1,78 @@
-"""Registers ``--criterion cross_entropy_summed``, the loss whose gradient the paper clips.
+"""Registers two losses: ``blockwise_label_smoothed_cross_entropy``, which is fast, and ``cross_entropy_summed``.
 
-fairseq divides a batch's gradient by its words before ``--clip-norm`` sees it; the authors' code clips the gradient of
-the loss summed over the batch, which is some thousand times longer, so that the norm of 1 nearly always binds.
+The first is fairseq's ``label_smoothed_cross_entropy`` for any model that gives logits, ours or not. The second is what
+the paper clips: fairseq divides a batch's gradient by its words before ``--clip-norm`` sees it; the authors' code clips
+the gradient of the loss summed over the batch, which is some thousand times longer, so that the norm of 1 nearly always
+binds.
 """
 
-from typing import Dict, Tuple
+from typing import Dict, List, Optional, Tuple
 
+import torch
 from fairseq.criterions import register_criterion
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
+from fairseq.criterions.label_smoothed_cross_entropy import (
+    LabelSmoothedCrossEntropyCriterion,
+    LabelSmoothedCrossEntropyCriterionConfig,
+)
+from fairseq.models import FairseqDecoder
 from torch import Tensor, nn
+
+from .losses import blockwise_loss
+
+
+@register_criterion("blockwise_label_smoothed_cross_entropy", dataclass=LabelSmoothedCrossEntropyCriterionConfig)
+class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCriterion):
+    """Computes and prints what ``label_smoothed_cross_entropy`` does, from the logits and in their own memory.
+
+    In training the logits hold their gradient afterwards, so nothing may read them. Options are fairseq's.
+    """
+
+    def forward(self, model: nn.Module, sample: Dict, reduce: bool = True) -> Tuple[Tensor, int, Dict]:
+        """As fairseq's criterion; ``reduce=False`` gives the loss of every target word, 0 on padding.
+
+        Raises:
+            ValueError: the model gives no logits, or computes its probabilities in a way of its own
+        """
+        require_logits(model)
+        net_output = model(**sample["net_input"])
+        logits, target = net_output[0], model.get_targets(sample, net_output)
+        if self.ignore_prefix_size > 0:
+            logits, target = logits[:, self.ignore_prefix_size :], target[:, self.ignore_prefix_size :]
+        logits, target = logits.reshape(-1, logits.size(-1)), target.reshape(-1)
+        best = logits.argmax(dim=1) if self.report_accuracy else None  # now, while they are logits
+        loss, nll_loss = blockwise_loss(logits, target, self.eps, self.padding_idx)
+        if reduce:
+            loss, nll_loss = loss.sum(), nll_loss.sum()
+        sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
+        logging_output = {
+            "loss": loss.data,
+            "nll_loss": nll_loss.data,
+            "ntokens": sample["ntokens"],
+            "nsentences": sample["target"].size(0),
+            "sample_size": sample_size,
+        }
+        if best is not None:
+            is_word = target.ne(self.padding_idx)
+            logging_output["n_correct"] = int((best.eq(target) & is_word).sum())
+            logging_output["total"] = int(is_word.sum())
+        return loss, sample_size, logging_output
+
+
+def require_logits(model: nn.Module) -> None:
+    """Raises ``ValueError`` where the probabilities of a model are not the softmax of what it returns."""
+    decoder = getattr(model, "decoder", model)
+    changed: List[Optional[type]] = [
+        next((kind for kind in type(module).__mro__ if name in vars(kind)), None)
+        for module, names in ((decoder, ("get_normalized_probs", "get_normalized_probs_scriptable")),)
+        for name in names
+    ]
+    if getattr(decoder, "adaptive_softmax", None) is not None or changed != [FairseqDecoder, FairseqDecoder]:
+        raise ValueError(
+            "--criterion blockwise_label_smoothed_cross_entropy needs the logits of a softmax over all words, which "
+            f"{type(decoder).__name__} does not give here; with an adaptive softmax take --criterion adaptive_loss, "
+            "else label_smoothed_cross_entropy"
+        )
 
 
 @register_criterion("cross_entropy_summed", dataclass=CrossEntropyCriterionConfig)
