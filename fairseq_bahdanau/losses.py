@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+
 # How many logits make a block: about what a core's cache holds; many more on a GPU, which waits for each launch.
 CPU_BLOCK, GPU_BLOCK = 2**20, 2**25
 # In float16 a gradient is kept this many times as large until the loss's own scale is known: it is at most 1, and mostly

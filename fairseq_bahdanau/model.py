@@ -59,7 +59,7 @@ def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
         dictionary,
         embedding,
         rnn,
-        fused=Fused() if cfg.recurrence == FUSED and isinstance(rnn, nn.GRU) else None,
+        fused=Fused(cfg.decoder_order) if cfg.recurrence == FUSED and isinstance(rnn, nn.GRU) else None,
         hidden_size=size,
         bidirectional=bidirectional,
         embed_dropout=dropout(cfg, cfg.embed_dropout),
@@ -88,7 +88,7 @@ def build_fused(cfg: BahdanauConfig) -> Optional[Fused]:
         return None
     uncovered = uncovered_option(cfg)
     if uncovered is None:
-        return Fused()
+        return Fused(cfg.decoder_order)
     logger.info(f"--recurrence fused does not cover {uncovered}: the decoder runs as --recurrence reference")
     return None
 

@@ -1,12 +1,13 @@
-"""The fused code gives the numbers of the default model from fewer and larger operations.
+"""The fused code gives the numbers of a model from fewer and larger operations, for every order of a step that looks.
 
 :class:`Fused` is what a decoder and an encoder are given, or are not. Each of its functions is the twin of a readable
-one, and is tested equal to it: ``loop.py`` of ``BahdanauDecoder.unroll``, ``search.py`` of
-``BahdanauDecoder.search_step``, ``encoder.py`` of ``RecurrentEncoder.read``, ``matmul.py`` of ``F.linear``.
+one, and is tested equal to it: ``loop.py`` and ``conditional.py`` of the decoder's ``unroll``, ``search.py`` of its
+``search_step``, ``encoder.py`` of ``RecurrentEncoder.read``, ``matmul.py`` of ``F.linear``.
 """
 
+import functools
 import logging
-from typing import Any, Optional, Set
+from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,16 @@ from torch import Tensor, nn
 from ..attention import AdditiveAttention, Source
 from ..plain import change_of
 from ..readout import MaxoutReadout
-from ..recurrence import GRUCell, Recurrence
+from ..recurrence import ConditionalRecurrence, GRUCell, Recurrence, State
+from . import conditional, loop, search
 from .encoder import read
 from .layers import Layers
-from .loop import unroll
 from .matmul import linear
-from .search import begin_search, search_step
 
 logger = logging.getLogger(__name__)
 
 # What the code here computes; a class derived from one of these computes something else.
-KINDS = (AdditiveAttention, Recurrence, GRUCell, MaxoutReadout, nn.Linear, nn.GRU)
+KINDS = (AdditiveAttention, Recurrence, ConditionalRecurrence, GRUCell, MaxoutReadout, nn.Linear, nn.GRU)
 # The layers of a decoder whose weights are read where the readable code calls them, and the modules that hold these.
 READ = (
     "attention",
@@ -39,11 +39,31 @@ READ = (
     "readout.context_proj",
     "readout.embed_proj",
 )
+SECOND = ("recurrence.second_cell", "recurrence.second_cell.state_gates")
 
-# The members of the family that have a fused decoder: option, name in the configuration, value.
+
+class FusedOrder(NamedTuple):
+    """Names the twins of an order of a step, and the layers that they read."""
+
+    unroll: Callable[..., Tuple[State, Tensor]]
+    begin_search: Callable[..., Dict[str, Any]]
+    search_step: Callable[..., Tuple[Tensor, Tensor]]
+    layers: Tuple[str, ...]
+
+
+# The choices of --decoder-order that have fused code.
+ORDERS = {
+    "look-update-generate": FusedOrder(loop.unroll, search.begin_look_update, search.look_update, READ),
+    "update-look-generate": FusedOrder(
+        functools.partial(loop.unroll, looks_late=True), search.begin_update_look, search.update_look, READ
+    ),
+    "update-look-update-generate": FusedOrder(
+        conditional.unroll, search.begin_conditional, search.conditional, READ + SECOND
+    ),
+}
+# The members of the family that have a fused decoder, in each of these orders: option, name in the configuration, value.
 COVERED = (
     ("--context", "context", "attention"),
-    ("--decoder-order", "decoder_order", "look-update-generate"),
     ("--attention-score", "attention_score", "additive"),
     ("--attention", "attention", "soft"),
     ("--cell", "cell", "gru"),
@@ -65,31 +85,36 @@ class Fused:
     A member of the family that has fused code is still run as the readable code where a layer was changed after it was
     built, by pruning, quantisation, a hook or the like; the log then says so once. Has no parameters, and is no module:
     a model may be copied, saved and scripted with it. ``decoder.fused = None`` makes a model its own reference.
+
+    Args:
+        order: the decoder's, one of ``ORDERS``
     """
 
-    unroll = staticmethod(unroll)
-    begin_search = staticmethod(begin_search)
-    search_step = staticmethod(search_step)
     read = staticmethod(read)
 
-    def __init__(self):
+    def __init__(self, order: str):
+        self.unroll, self.begin_search, self.search_step, self.layers = ORDERS[order]
         self.said: Set[str] = set()
 
     def covers(self, decoder: Layers) -> bool:
         """Tells whether all layers of a decoder that the fused code would read are plain ones."""
-        return all(self.is_plain(f"decoder.{name}", decoder.get_submodule(name)) for name in READ)
+        return not is_transformed() and all(
+            self.is_plain(f"decoder.{name}", decoder.get_submodule(name)) for name in self.layers
+        )
 
     def unrolls(self, decoder: Layers, embed_gates: Tensor, source: Source) -> bool:
-        """Tells whether :func:`unroll` applies: to plain layers, and where every row reads a sentence of its own."""
+        """Tells whether :attr:`unroll` applies: to plain layers, and where every row reads a sentence of its own."""
         return embed_gates.size(0) == source.keys.size(0) and self.covers(decoder)
 
     def reads(self, rnn: nn.Module, embedded: Tensor) -> bool:
         """Tells whether :func:`read` applies: to a plain ``nn.GRU``, in training, on a CPU; cuDNN does it on a GPU."""
-        return torch.is_grad_enabled() and embedded.device.type == "cpu" and self.is_plain("encoder.rnn", rnn)
+        trains = torch.is_grad_enabled() and embedded.device.type == "cpu"
+        return trains and not is_transformed() and self.is_plain("encoder.rnn", rnn)
 
     def linear(self, layer: nn.Linear, inputs: Tensor) -> Tensor:
         """Computes ``layer(inputs)``, the decoder's output layer, by the faster library where there are two."""
-        if inputs.device.type == "cpu" and self.is_plain("decoder.output_projection", layer):
+        on_cpu = inputs.device.type == "cpu" and not is_transformed()
+        if on_cpu and self.is_plain("decoder.output_projection", layer):
             return linear(inputs, layer.weight, layer.bias)
         return layer(inputs)
 
@@ -100,3 +125,8 @@ class Fused:
             self.said.add(name)
             logger.info(f"--recurrence fused does not cover {name}, which {change}: it runs as --recurrence reference")
         return change is None
+
+
+def is_transformed() -> bool:
+    """Tells whether a transform of ``torch.func`` is at work, which cannot see through a gradient of our own."""
+    return torch._C._are_functorch_transforms_active()

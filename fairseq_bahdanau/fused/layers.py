@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..attention import AdditiveAttention, Source
 from ..readout import MaxoutReadout
-from ..recurrence import Recurrence, State
+from ..recurrence import ConditionalRecurrence, Recurrence, State
 
 
 class Layers(Protocol):
@@ -25,3 +25,9 @@ class Layers(Protocol):
 
     def get_submodule(self, target: str) -> nn.Module:
         """Returns the layer of this name; it is that of ``nn.Module``."""
+
+
+class ConditionalLayers(Layers, Protocol):
+    """Has a recurrence that updates twice."""
+
+    recurrence: ConditionalRecurrence

@@ -1,44 +1,38 @@
-"""Makes the loop of the default model one function with a gradient of its own: look, update, generate, step by step.
+"""Makes the loop of an order with one update a function with a gradient of its own.
 
 :func:`unroll` gives the numbers of ``BahdanauDecoder.unroll`` from fewer and larger operations. Two things differ from
 what autograd does: the products that give the weights' gradients are taken once, over all steps, and the hidden layer
-of the attention, ``(batch, src_len, attention_dim)``, is computed again where autograd would keep it of every step.
-
-That layer is the dearest part beside the products. It is written as tanh(x) = 2 sigmoid(2x) - 1, since PyTorch's
-sigmoid on a CPU is faster than its tanh; the -1 is the same at all positions, so the softmax does not see it.
+of the attention is computed again where autograd would keep it of every step.
 """
 
-from typing import List, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..attention import Source
 from ..recurrence import State
-from .gradients import batched_gradients, derivatives, look_back
+from .gru import Steps, StepsBack, filled, in_columns
 from .layers import Layers
-from .matmul import Product
-
-PADDING_SCORE = -30000.0  # added to a score: float16 holds the sum, and its exponential is 0 in every type
+from .look import Looks, LooksBack
+from .matmul import Product, product
+from .once import differentiable_once
 
 
 class FusedLoop(torch.autograd.Function):
     """Takes the steps, which wait for each other, from what :func:`unroll` has prepared.
 
-    Of every step one row of ``columns`` is kept, ``query | recurrent | reset | update | new``, where ``recurrent`` is
-    the state's part of ``new``. The product with the state gives the first four, that with the context the last three.
+    Look, update, generate: every state asks before its word enters. Update, look, generate is the same loop without the
+    look of s_0, in whose place c_0 enters, and with a last look of its own.
 
     Args:
         embed_gates: ``(batch, tgt_len, 3 * hidden_size)``
         state: s_0 ``(batch, hidden_size)``
-        keys: ``(batch, src_len, attention_dim)``
-        values: ``(batch, src_len, value_dim)``, what the attention averages, 0 on padding: W_c h_j, or h_j
-        context_weight: W_c ``(3 * hidden_size, value_dim)`` for h_j, None where the values contain it
+        keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.look.Looks` takes them
         weight: 2 W_a above U ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
         bias: ``(attention_dim + 4 * hidden_size,)``, of the columns
-        energy: 2 v ``(attention_dim,)``
+        first_gates: W_c c_0 ``(batch, 3 * hidden_size)`` where s_0 does not look; None where it does
         padding_mask: ``(batch, src_len)``, True on padding
 
     Returns:
@@ -46,124 +40,119 @@ class FusedLoop(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, embed_gates, state, keys, values, context_weight, weight, bias, energy, padding_mask):
+    def forward(
+        ctx, embed_gates, state, keys, values, context_weight, energy, weight, bias, first_gates, padding_mask
+    ):
         """Takes all steps; shapes as above."""
-        (batch, src_len, attention_dim), tgt_len, hidden_size = keys.shape, embed_gates.size(1), state.size(1)
-        columns = bias.repeat(tgt_len, batch, 1)
-        columns.narrow(2, attention_dim + hidden_size, 3 * hidden_size).add_(embed_gates.transpose(0, 1))
-        states = torch.cat([state.unsqueeze(0), state.new_empty(tgt_len, batch, hidden_size)])
-        attention = state.new_empty(tgt_len, batch, src_len)
-        padding_scores = state.new_zeros(batch, src_len).masked_fill(padding_mask, PADDING_SCORE).view(-1)
-        layer, context = torch.empty_like(keys), values.new_empty(batch, 1, values.size(2))
-        query, recurrent, reset, update, new = blocks(columns, attention_dim, hidden_size)
-        from_state, from_context, reset_update = slices(columns, attention_dim, hidden_size)
-        s, a = states.unbind(), attention.unbind()
-
+        tgt_len, late = embed_gates.size(1), 0 if first_gates is None else 1
+        columns = filled(bias, embed_gates.transpose(0, 1))
+        states = torch.cat([state.unsqueeze(0), state.new_empty(tgt_len, *state.shape)])
+        s, query, last_query = states.unbind(), weight.narrow(0, 0, keys.size(2)), None
+        steps, looks = Steps(columns, weight, s, s[1:]), Looks(keys, values, context_weight, energy, padding_mask, tgt_len)
         for t in range(tgt_len):
-            # 2 W_a s_{t-1}, U s_{t-1} + b
-            from_state[t].addmm_(s[t], weight.t())
-            # e_tj = 2 v' sigmoid(2 (W_a s_{t-1} + U_a h_j + b_a)), a_t = softmax(e_t)
-            torch.add(query[t].unsqueeze(1), keys, alpha=2, out=layer).sigmoid_()
-            scores = torch.addmv(padding_scores, layer.view(-1, attention_dim), energy)
-            torch.softmax(scores.view(batch, src_len), dim=1, out=a[t])
-            # + W_c c_t = sum_j a_tj (W_c h_j), or by way of c_t = sum_j a_tj h_j
-            if context_weight is None:
-                from_context[t].unsqueeze(1).baddbmm_(a[t].unsqueeze(1), values)
+            steps.multiply(t)
+            if t >= late:
+                looks.look(t - late, steps.query[t])
+                looks.add_average(t - late, steps.from_input[t])
             else:
-                torch.bmm(a[t].unsqueeze(1), values, out=context)
-                from_context[t].addmm_(context.squeeze(1), context_weight.t())
-            # s_t = (1 - update) * new + update * s_{t-1}
-            reset_update[t].sigmoid_()
-            new[t].addcmul_(reset[t], recurrent[t]).tanh_()
-            torch.lerp(new[t], s[t], update[t], out=s[t + 1])
-
-        attention = attention.transpose(0, 1).masked_fill(padding_mask.unsqueeze(1), 0.0).contiguous()
-        ctx.save_for_backward(keys, values, context_weight, weight, energy, columns, states, attention)
+                steps.from_input[t].add_(first_gates)
+            steps.move(t)
+        if late:
+            last_query = product(s[tgt_len], query)
+            looks.look(tgt_len - 1, last_query)
+        attention = looks.masked()
+        ctx.late = late
+        ctx.save_for_backward(
+            keys, values, context_weight, energy, weight, columns, states, attention, last_query
+        )
         return states.narrow(0, 1, tgt_len).transpose(0, 1), attention
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx, states_gradient, attention_gradient):
         """Goes back from the gradients of what :meth:`forward` returns to those of what it takes, in the same order."""
-        keys, values, context_weight, weight, energy, columns, states, attention = ctx.saved_tensors
-        (tgt_len, batch, _), attention_dim, hidden_size = columns.shape, keys.size(2), states.size(2)
-        grad_columns = derivatives(columns, states, attention_dim)
-        grad_states = F.pad(states_gradient.transpose(0, 1), (0, 0, 0, 0, 1, 0))  # from s_0 on
-        grad_attention = attention_gradient.transpose(0, 1).clone(memory_format=torch.contiguous_format)
-        grad_averages = grad_columns.narrow(2, attention_dim + hidden_size, 3 * hidden_size)  # of sum_j a_tj values_j
-        if context_weight is not None:
-            grad_averages = values.new_empty(tgt_len, batch, values.size(2))
-        grad_keys, grad_energy, layer = torch.zeros_like(keys), torch.zeros_like(energy), torch.empty_like(keys)
-        # Every gradient through the hidden layer carries a factor v. We fold it into W_a for the recurrent part and
-        # multiply the other results by it once, below.
-        scaled_weight = weight.clone()
-        scaled_weight.narrow(0, 0, attention_dim).mul_(energy.unsqueeze(1))
-        query, _, _, update, _ = blocks(columns, attention_dim, hidden_size)
-        grad_query, *_ = blocks(grad_columns, attention_dim, hidden_size)
-        grad_cell = grad_columns.narrow(2, attention_dim, 4 * hidden_size).unflatten(2, (4, hidden_size)).unbind()
-        from_state, from_context, _ = slices(grad_columns, attention_dim, hidden_size)
-        grad_s, grad_a, grad_average = grad_states.unbind(), grad_attention.unbind(), grad_averages.unbind()
-        grad_scores = []
-
+        keys, values, context_weight, energy, weight, columns, states, attention, last_query = ctx.saved_tensors
+        tgt_len, attention_dim, late = columns.size(0), keys.size(2), ctx.late
+        scaled = with_energy(weight, energy)
+        looks = LooksBack(keys, values, context_weight, energy, attention, attention_gradient)
+        steps = StepsBack(columns, scaled, states.narrow(0, 0, tgt_len))
+        queries = columns.narrow(2, 0, attention_dim).unbind()
+        by_states = F.pad(states_gradient.transpose(0, 1), (0, 0, 0, 0, 1, 0))  # from s_0 on
+        by_s, by_last_query = by_states.unbind(), None
+        if late:
+            by_last_query = torch.empty_like(last_query)
+            looks.look(tgt_len - 1, last_query, by_last_query)
+            by_s[tgt_len].addmm_(by_last_query, scaled.narrow(0, 0, attention_dim))
         for t in reversed(range(tgt_len)):
-            # s_t = (1 - update) * new + update * s_{t-1}
-            grad_cell[t].mul_(grad_s[t + 1].unsqueeze(1))
-            grad_s[t].addcmul_(grad_s[t + 1], update[t])
-            # W_c c_t
-            if context_weight is not None:
-                torch.mm(from_context[t], context_weight, out=grad_average[t])
-            grad_a[t].unsqueeze(1).baddbmm_(grad_average[t].unsqueeze(1), values.transpose(1, 2))
-            # a_t = softmax(e_t): a_tj (g_j - sum_i a_ti g_i), by autograd's own function, which rounds only once
-            grad_e = torch._softmax_backward_data(grad_a[t], attention.select(1, t), 1, attention.dtype)
-            look_back(grad_e, query[t], keys, layer, grad_query[t], grad_keys, grad_energy)
-            grad_scores.append(grad_e)
-            # 2 W_a s_{t-1}, U s_{t-1} + b
-            grad_s[t].addmm_(from_state[t], scaled_weight)
+            steps.move(t, by_s[t + 1], by_s[t])
+            if t >= late:
+                looks.add_average(t - late, steps.from_input[t])
+                looks.look(t - late, queries[t], steps.query[t])
+            else:
+                steps.query[t].zero_()
+            steps.multiply(t, by_s[t])
 
-        grad_columns.narrow(2, 0, attention_dim).mul_(energy)
-        grad_keys.mul_(2 * energy)
-        grad_energy.sub_(0.5 * torch.stack(grad_scores).sum())  # the -1 of tanh: 0 but for rounding, seen in bf16
-        return batched_gradients(ctx.saved_tensors, grad_columns, grad_averages, grad_s[0], grad_keys, grad_energy)
-
-
-def blocks(columns: Tensor, attention_dim: int, hidden_size: int) -> List[Tuple[Tensor, ...]]:
-    """Returns query, recurrent, reset, update and new, each as views ``(batch, size)`` of the steps."""
-    sizes = [attention_dim] + 4 * [hidden_size]
-    return [block.unbind() for block in columns.split(sizes, dim=2)]
+        steps.gradient.narrow(2, 0, attention_dim).mul_(energy)
+        by_gates, by_weight = steps.gates(), steps.weight()
+        if late:
+            by_weight.narrow(0, 0, attention_dim).addmm_(by_last_query.mul_(energy).t(), states.select(0, tgt_len))
+        by_keys, by_values, by_context_weight, by_energy = looks.sources(by_gates.narrow(0, late, tgt_len - late))
+        return (
+            by_gates.transpose(0, 1), by_s[0], by_keys, by_values, by_context_weight, by_energy, by_weight, steps.bias(),
+            by_gates.select(0, 0) if late else None, None,
+        )  # fmt: skip
 
 
-def slices(columns: Tensor, attention_dim: int, hidden_size: int) -> List[Tuple[Tensor, ...]]:
-    """Returns neighbouring blocks as views of the steps: those from the state, from the context, reset and update."""
-    after = attention_dim + hidden_size
-    places = ((0, after + 2 * hidden_size), (after, 3 * hidden_size), (after, 2 * hidden_size))
-    return [columns.narrow(2, start, length).unbind() for start, length in places]
+def with_energy(weight: Tensor, energy: Tensor) -> Tensor:
+    """Returns a loop's weight with v folded into its first rows, W_a, as the gradients of queries come without it."""
+    scaled = weight.clone()
+    scaled.narrow(0, 0, energy.size(0)).mul_(energy.unsqueeze(1))
+    return scaled
 
 
-def unroll(decoder: Layers, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
-    """Takes all time steps as ``BahdanauDecoder.unroll`` does, in the type of ``embed_gates``, a product's."""
-    attention, recurrence, dtype = decoder.attention, decoder.recurrence, embed_gates.dtype
-    annotations, context_weight = source.values.to(dtype), recurrence.context_gates.weight
-    values, folded = annotations, folds(annotations.size(1), embed_gates.size(1), *context_weight.shape)
+class Prepared(NamedTuple):
+    """Holds what the looks of a loop read, in the type of the loop; fields as ``Looks`` takes them."""
+
+    keys: Tensor
+    values: Tensor
+    context_weight: Optional[Tensor]
+    energy: Tensor
+
+
+def prepare(decoder: Layers, source: Source, tgt_len: int, dtype: torch.dtype) -> Prepared:
+    """Prepares what the looks read; the values are 0 on padding: no context in a row that is all padding."""
+    annotations, context_weight = source.values.to(dtype), decoder.recurrence.context_gates.weight.to(dtype)
+    values, folded = annotations, folds(annotations.size(1), tgt_len, *context_weight.shape)
     if folded:
-        values = Product.apply(annotations, context_weight.to(dtype), None)
-    # One product for query and state gates. The recurrent part of new goes first, where the loop wants it.
-    query_weight, state_gates = attention.query_proj.weight, recurrence.cell.state_gates
-    hidden_size, attention_dim = state_gates.in_features, query_weight.size(0)
-    reset_update, new = state_gates.weight.split([2 * hidden_size, hidden_size])
-    weight = torch.cat([2 * query_weight, new, reset_update])
-    bias = F.pad(state_gates.bias.roll(hidden_size), (attention_dim, hidden_size))
-    states, weights = FusedLoop.apply(
-        embed_gates,
-        last.cell.to(dtype),
+        values = Product.apply(annotations, context_weight, None)
+    return Prepared(
         source.keys.to(dtype).contiguous(),
-        values.masked_fill(source.padding_mask.unsqueeze(2), 0.0),  # no context in a row that is all padding
-        None if folded else context_weight.to(dtype),
-        weight.to(dtype),
-        bias.to(dtype),
-        2 * attention.energy.to(dtype),
-        source.padding_mask,
+        values.masked_fill(source.padding_mask.unsqueeze(2), 0.0),
+        None if folded else context_weight,
+        2 * decoder.attention.energy.to(dtype),
     )
-    return State(states, torch.bmm(weights, annotations)), weights
+
+
+def unroll(
+    decoder: Layers, embed_gates: Tensor, last: State, source: Source, looks_late: bool = False
+) -> Tuple[State, Tensor]:
+    """Takes all time steps as the decoder's ``unroll`` does, in the type of ``embed_gates``, a product's.
+
+    Args:
+        decoder, embed_gates, last, source: as there
+        looks_late: whether a state asks after its update, as in ``UpdateLookGenerateDecoder``
+    """
+    dtype, first_gates = embed_gates.dtype, None
+    prepared = prepare(decoder, source, embed_gates.size(1), dtype)
+    if looks_late:
+        first_gates = F.linear(last.context.to(dtype), decoder.recurrence.context_gates.weight.to(dtype))
+    query_weight, state_gates = decoder.attention.query_proj.weight, decoder.recurrence.cell.state_gates
+    weight, bias = in_columns(state_gates.weight, state_gates.bias)
+    # One product for query and state gates.
+    weight, bias = torch.cat([2 * query_weight, weight]).to(dtype), F.pad(bias, (query_weight.size(0), 0)).to(dtype)
+    state, padding_mask = last.cell.to(dtype), source.padding_mask
+    states, attention = FusedLoop.apply(embed_gates, state, *prepared, weight, bias, first_gates, padding_mask)
+    return State(states, torch.bmm(attention, source.values.to(dtype))), attention
 
 
 def folds(src_len: int, tgt_len: int, gates: int, annotation_dim: int) -> bool:

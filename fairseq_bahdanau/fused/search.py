@@ -1,6 +1,11 @@
-"""Takes a step of beam search by the default model, from few operations and weights that are stacked once."""
+"""Takes a step of beam search from few operations, with weights that are stacked once; one function for each order.
 
-from typing import Any, Dict, List, Tuple
+The formulas are those of the loops. The values contain W_c and V_o, so the average by the attention is the context's
+part of gates and readout, and no step makes c_t itself. What a search carries is a dict, as in
+:mod:`fairseq_bahdanau.search`; ``NAME_weight`` and ``NAME_bias`` are products that no step changes.
+"""
+
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -8,68 +13,140 @@ from torch.nn import functional as F
 
 from ..search import begin_search as carry
 from ..search import follow
-from .layers import Layers
-from .loop import PADDING_SCORE
+from .layers import ConditionalLayers, Layers
+from .look import PADDING_SCORE
 from .matmul import linear
 
+EncoderOut = Dict[str, List[Tensor]]
+Carried = Dict[str, Any]
+Stepped = Tuple[Tensor, Tensor]  # features (batch, 1, features) and attention (batch, 1, src_len)
 
-def begin_search(decoder: Layers, encoder_out: Dict[str, List[Tensor]]) -> Dict[str, Any]:
-    """Makes what a search carries from step to step, and adds what no step changes.
 
-    Weights are stacked: one product for all that enters from the word, one for all from the state. The values contain
-    W_c and V_o, and the context is None, since no step reads c_{t-1}.
-    """
-    recurrence, readout, attention = decoder.recurrence, decoder.readout, decoder.attention
-    state, source = decoder.begin(encoder_out)
-    from_context = torch.cat([recurrence.context_gates.weight, readout.context_proj.weight])
-    values = F.linear(source.values, from_context).masked_fill(source.padding_mask.unsqueeze(2), 0.0)
-    carried: Dict[str, Any] = carry(state.cell, None, source._replace(values=values), encoder_out)
-    dtype = values.dtype
-    state_gates, query_weight = recurrence.cell.state_gates, attention.query_proj.weight
-    carried.update(
-        word_weight=torch.cat([recurrence.embed_gates.weight, readout.embed_proj.weight]).to(dtype),
-        word_bias=torch.cat([recurrence.embed_gates.bias, readout.state_proj.bias]).to(dtype),
-        state_weight=torch.cat([state_gates.weight, 2 * query_weight]).to(dtype),
-        state_bias=F.pad(state_gates.bias, (0, query_weight.size(0))).to(dtype),
-        energy=2 * attention.energy.to(dtype),
-    )
+def begin_look_update(decoder: Layers, encoder_out: EncoderOut) -> Carried:
+    """Makes what a search in the default order carries."""
+    gates, query = decoder.recurrence.cell.state_gates, decoder.attention.query_proj.weight
+    carried = begin(decoder, encoder_out)
+    carried["context"] = None  # no step reads the last one
+    stack(carried, "state", [gates.weight, 2 * query], gates.bias)
     return carried
 
 
-def search_step(
-    decoder: Layers,
-    prev_output_tokens: Tensor,
-    encoder_out: Dict[str, List[Tensor]],
-    carried: Dict[str, Any],
-) -> Tuple[Tensor, Tensor]:
-    """Takes one step of a search as ``BahdanauDecoder.search_step`` does, from what :func:`begin_search` made.
+def look_update(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carried) -> Stepped:
+    """Takes one step as ``BahdanauDecoder.search_step`` does: look, update, generate."""
+    state, gates_dim = carried["state"], decoder.recurrence.embed_gates.out_features
+    inputs = enter(decoder, words, encoder_out, carried)
+    state_gates, query = multiply(carried, "state", state).tensor_split([gates_dim], dim=1)
+    attention = look(query, carried)
+    inputs.view(attention.size(0), -1, inputs.size(1)).baddbmm_(attention.to(inputs.dtype), carried["values"])
+    gates, candidates = inputs.tensor_split([gates_dim], dim=1)
+    carried["state"] = state = update(gates, state_gates, state)
+    candidates = torch.addmm(candidates, state, carried["readout_weight"].t())
+    return features(decoder, candidates), attention.view(state.size(0), 1, -1)
 
-    The formulas are those of :class:`~fairseq_bahdanau.fused.loop.FusedLoop`.
-    """
+
+def begin_update_look(decoder: Layers, encoder_out: EncoderOut) -> Carried:
+    """Makes what a search in the order update, look, generate carries; its context is W_c c_{t-1}."""
+    gates, query, readout = decoder.recurrence.cell.state_gates, decoder.attention.query_proj.weight, decoder.readout
+    carried = begin(decoder, encoder_out)
+    stack(carried, "state", [gates.weight], gates.bias)
+    stack(carried, "output", [readout.state_proj.weight, 2 * query], None)
+    carried["context"] = F.linear(carried["context"], decoder.recurrence.context_gates.weight).to(carried["values"].dtype)
+    return carried
+
+
+def update_look(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carried) -> Stepped:
+    """Takes one step as ``UpdateLookGenerateDecoder.search_step`` does: update, look, generate."""
+    state, gates_dim = carried["state"], decoder.recurrence.embed_gates.out_features
+    gates, candidates = enter(decoder, words, encoder_out, carried).tensor_split([gates_dim], dim=1)
+    carried["state"] = state = update(gates.add_(carried["context"]), multiply(carried, "state", state), state)
+    from_state, query = multiply(carried, "output", state).tensor_split([candidates.size(1)], dim=1)
+    attention = look(query, carried)
+    averages = torch.bmm(attention.to(gates.dtype), carried["values"]).flatten(0, 1)
+    carried["context"], from_context = averages.tensor_split([gates_dim], dim=1)
+    return features(decoder, candidates.add_(from_state).add_(from_context)), attention.view(state.size(0), 1, -1)
+
+
+def begin_conditional(decoder: ConditionalLayers, encoder_out: EncoderOut) -> Carried:
+    """Makes what a search with the conditional GRU carries."""
+    recurrence, query = decoder.recurrence, decoder.attention.query_proj.weight
+    first, second = recurrence.cell.state_gates, recurrence.second_cell.state_gates
+    carried = begin(decoder, encoder_out)
+    carried["context"] = None  # no step reads the last one
+    stack(carried, "state", [first.weight], first.bias)
+    stack(carried, "between", [second.weight, 2 * query], second.bias)
+    bias = F.pad(recurrence.context_gates.bias, (0, decoder.readout.state_proj.out_features))
+    carried["context_bias"] = bias.to(carried["values"].dtype)
+    return carried
+
+
+def conditional(decoder: ConditionalLayers, words: Tensor, encoder_out: EncoderOut, carried: Carried) -> Stepped:
+    """Takes one step as ``ConditionalGRUDecoder.search_step`` does: update, look, update, generate."""
+    state, gates_dim = carried["state"], decoder.recurrence.embed_gates.out_features
+    gates, candidates = enter(decoder, words, encoder_out, carried).tensor_split([gates_dim], dim=1)
+    state = update(gates, multiply(carried, "state", state), state)
+    state_gates, query = multiply(carried, "between", state).tensor_split([gates_dim], dim=1)
+    attention = look(query, carried)
+    averages = torch.baddbmm(carried["context_bias"], attention.to(gates.dtype), carried["values"]).flatten(0, 1)
+    gates, from_context = averages.tensor_split([gates_dim], dim=1)
+    carried["state"] = state = update(gates, state_gates, state)
+    candidates = torch.addmm(candidates.add_(from_context), state, carried["readout_weight"].t())
+    return features(decoder, candidates), attention.view(state.size(0), 1, -1)
+
+
+def begin(decoder: Layers, encoder_out: EncoderOut) -> Carried:
+    """Makes what all orders carry: the state, the context c_0, the source, and the word's product."""
+    recurrence, readout = decoder.recurrence, decoder.readout
+    last, source = decoder.begin(encoder_out)
+    from_context = torch.cat([recurrence.context_gates.weight, readout.context_proj.weight])
+    values = F.linear(source.values, from_context).masked_fill(source.padding_mask.unsqueeze(2), 0.0)
+    carried: Carried = carry(last.cell, last.context, source._replace(values=values), encoder_out)
+    word_weights = [recurrence.embed_gates.weight, readout.embed_proj.weight]
+    stack(carried, "word", word_weights, torch.cat([recurrence.embed_gates.bias, readout.state_proj.bias]))
+    stack(carried, "readout", [readout.state_proj.weight], None)
+    carried["energy"] = 2 * decoder.attention.energy.to(values.dtype)
+    return carried
+
+
+def stack(carried: Carried, name: str, weights: List[Tensor], bias: Optional[Tensor]) -> None:
+    """Makes one product of several of the same inputs; the first have the bias, in the type of the values."""
+    dtype, weight = carried["values"].dtype, torch.cat(weights)
+    carried[f"{name}_weight"] = weight.to(dtype)
+    carried[f"{name}_bias"] = bias if bias is None else F.pad(bias, (0, weight.size(0) - bias.size(0))).to(dtype)
+
+
+def multiply(carried: Carried, name: str, inputs: Tensor) -> Tensor:
+    """Multiplies by what :func:`stack` has made."""
+    return linear(inputs.to(carried["values"].dtype), carried[f"{name}_weight"], carried[f"{name}_bias"])
+
+
+def enter(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carried) -> Tensor:
+    """Lets the previous word enter, once the groups are those of ``encoder_out``: its gates and C_o E y_{t-1} + b_o."""
     moved = follow(carried, encoder_out) or "padding_scores" not in carried
-    state, keys, values, padding_mask = (carried[name] for name in ("state", "keys", "values", "padding_mask"))
-    (rows, hidden_size), (groups, src_len, attention_dim) = state.shape, keys.shape
     if moved:
-        scores = torch.zeros_like(padding_mask, dtype=keys.dtype).masked_fill(padding_mask, PADDING_SCORE)
-        carried["padding_scores"] = scores.repeat_interleave(rows // groups, dim=0).view(-1)
+        padding_mask, rows = carried["padding_mask"], carried["state"].size(0)
+        scores = torch.zeros_like(padding_mask, dtype=carried["keys"].dtype).masked_fill(padding_mask, PADDING_SCORE)
+        carried["padding_scores"] = scores.repeat_interleave(rows // scores.size(0), dim=0).view(-1)
+    return multiply(carried, "word", decoder.embed_dropout(decoder.embed_tokens(words.squeeze(1))))
 
-    embedded = decoder.embed_dropout(decoder.embed_tokens(prev_output_tokens.squeeze(1)))
-    inputs = linear(embedded.to(values.dtype), carried["word_weight"], carried["word_bias"])
-    from_state = linear(state.to(values.dtype), carried["state_weight"], carried["state_bias"])
-    state_gates, new_recurrent, query = from_state.split([2 * hidden_size, hidden_size, attention_dim], dim=1)
-    # e_tj and a_t, of all beams of a sentence with the same keys
+
+def look(query: Tensor, carried: Carried) -> Tensor:
+    """Computes a_t of all beams of a sentence with the same keys, ``(groups, beams, src_len)``."""
+    keys, padding_mask = carried["keys"], carried["padding_mask"]
+    groups, src_len, attention_dim = keys.shape
     layer = torch.add(query.view(groups, -1, 1, attention_dim), keys.unsqueeze(1), alpha=2).sigmoid_()
     scores = torch.addmv(carried["padding_scores"], layer.view(-1, attention_dim), carried["energy"])
-    attention = torch.softmax(scores.view(groups, -1, src_len), dim=2).masked_fill(padding_mask.unsqueeze(1), 0.0)
-    # W_c c_t and V_o c_t
-    inputs.view(groups, -1, inputs.size(1)).baddbmm_(attention.to(values.dtype), values)
-    gates, new, candidates = inputs.split([2 * hidden_size, hidden_size, inputs.size(1) - 3 * hidden_size], dim=1)
-    # s_t = (1 - update) * new + update * s_{t-1}
-    reset, update = torch.add(gates, state_gates).sigmoid_().chunk(2, dim=1)
-    new = torch.addcmul(new, reset, new_recurrent).tanh_()
-    state = torch.lerp(new, state, update)
-    # u_t = U_o s_t + V_o c_t + C_o E y_{t-1} + b_o
-    readout = decoder.readout.pool(torch.addmm(candidates, state, decoder.readout.state_proj.weight.t()))
-    features = decoder.factor_proj(decoder.readout_dropout(readout)).unsqueeze(1)
-    carried["state"] = state
-    return features, attention.view(rows, 1, src_len)
+    return torch.softmax(scores.view(groups, -1, src_len), dim=2).masked_fill(padding_mask.unsqueeze(1), 0.0)
+
+
+def update(gates: Tensor, state_gates: Tensor, state: Tensor) -> Tensor:
+    """Computes s_t = (1 - update) * new + update * s_{t-1} from what enters the gates and what the state gives them."""
+    hidden_size = state.size(1)
+    reset_update, new = gates.tensor_split([2 * hidden_size], dim=1)
+    state_reset_update, recurrent = state_gates.tensor_split([2 * hidden_size], dim=1)
+    reset, renew = torch.add(reset_update, state_reset_update).sigmoid_().chunk(2, dim=1)
+    return torch.lerp(torch.addcmul(new, reset, recurrent).tanh_(), state, renew)
+
+
+def features(decoder: Layers, candidates: Tensor) -> Tensor:
+    """Computes the features of the next word from u_t."""
+    return decoder.factor_proj(decoder.readout_dropout(decoder.readout.pool(candidates))).unsqueeze(1)
