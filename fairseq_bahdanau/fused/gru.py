@@ -133,10 +133,10 @@ def derivatives(columns: Tensor, before: Tensor, query_dim: int) -> Tensor:
     result, sizes = torch.empty_like(columns), [query_dim] + 4 * [before.size(2)]
     _, recurrent, reset, update, new = columns.split(sizes, dim=2)
     _, by_recurrent, by_reset, by_update, by_new = result.split(sizes, dim=2)
-    # s_t = (1 - update) * new + update * s_{t-1}, new = tanh(x + reset * recurrent), and tanh' = 1 - tanh^2
-    torch.mul(1 - update, 1 - new * new, out=by_new)
+    # s_t = (1 - update) * new + update * s_{t-1}, new = tanh(x + reset * recurrent)
+    aten = torch.ops.aten
+    aten.tanh_backward.grad_input(1 - update, new, grad_input=by_new)
     torch.mul(by_new, reset, out=by_recurrent)
-    # sigmoid' = sigmoid (1 - sigmoid)
-    torch.mul(by_recurrent * recurrent, 1 - reset, out=by_reset)
-    torch.mul(update * (1 - update), before - new, out=by_update)
+    aten.sigmoid_backward.grad_input(by_new * recurrent, reset, grad_input=by_reset)
+    aten.sigmoid_backward.grad_input(before - new, update, grad_input=by_update)
     return result

@@ -106,13 +106,12 @@ class LooksBack:
         # a_tj (g_j - sum_i a_ti g_i), by autograd's own function, which rounds only once
         by_score, by_attention = self.by_score[t], self.by_attention[t]
         torch.ops.aten._softmax_backward_data.out(by_attention, self.rows[t], 1, query.dtype, grad_input=by_score)
-        # e_tj = 2 v' sigmoid(x), and sigmoid' = sigmoid - sigmoid^2
+        # e_tj = 2 v' sigmoid(x), x = 2 W_a s + 2 (U_a h_j + b_a)
         layer = torch.add(query.unsqueeze(1), self.keys, alpha=2, out=self.layer).sigmoid_()
         self.by_energy.addmv_(layer.flatten(0, 1).t(), by_score.view(-1))
-        layer.addcmul_(layer, layer, value=-1)
-        # x = 2 W_a s + 2 (U_a h_j + b_a)
-        torch.bmm(by_score.unsqueeze(1), layer, out=by_query.unsqueeze(1))
-        self.by_keys.addcmul_(by_score.unsqueeze(2), layer)
+        torch.ops.aten.sigmoid_backward.grad_input(by_score.unsqueeze(2), layer, grad_input=layer)
+        torch.sum(layer, dim=1, out=by_query)
+        self.by_keys.add_(layer)
 
     def sources(self, gates: Tensor) -> Tuple[Tensor, Tensor, Optional[Tensor], Tensor]:
         """Returns the gradients of keys, values, context weight and energy, when all steps have been gone back.
