@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .matmul import step_product, weight_gradient
+from .matmul import adding_product, weight_gradient
 
 
 class Steps:
@@ -30,7 +30,7 @@ class Steps:
         self.before, self.after = before, after
         self.query, self.recurrent, self.reset, self.renew, self.new = blocks(columns, query_dim, hidden_size)
         self.from_state, self.from_input, self.gates = slices(columns, query_dim, hidden_size)
-        self.add_product = step_product(weight, columns.size(1))
+        self.add_product = adding_product(weight, columns.size(1))
 
     def multiply(self, t: int) -> None:
         """Adds what the state gives to step ``t``: its query, and its part of the gates."""
@@ -60,7 +60,7 @@ class StepsBack:
         self.query, *_ = blocks(self.gradient, query_dim, hidden_size)
         self.cell = self.gradient.narrow(2, query_dim, 4 * hidden_size).unflatten(2, (4, hidden_size)).unbind()
         self.from_state, self.from_input, _ = slices(self.gradient, query_dim, hidden_size)
-        self.add_product = step_product(weight.t(), columns.size(1))
+        self.add_product = adding_product(weight.t(), columns.size(1))
 
     def move(self, t: int, after: Tensor, before: Tensor) -> None:
         """Goes back from the gradient of the state after step ``t``, and adds to that of the state before it."""

@@ -48,7 +48,7 @@ def product(inputs: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Te
         return F.linear(inputs, weight, bias)
 
 
-def step_product(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], None]:
+def adding_product(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], None]:
     """Makes the product of a loop's steps: a function of ``result`` and ``inputs`` that adds ``inputs @ weight.T``.
 
     Args:
@@ -57,8 +57,16 @@ def step_product(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], None]:
     """
     if not takes_onednn(weight):
         return lambda result, inputs: result.addmm_(inputs, weight.t())
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
-    return lambda result, inputs: result.add_(torch.ops.mkldnn._linear_pointwise(inputs, packed, None, "none", [], ""))
+    multiply = packed_product(weight, None, rows)
+    return lambda result, inputs: result.add_(multiply(inputs))
+
+
+def packed_product(weight: Tensor, bias: Optional[Tensor], rows: int) -> Callable[[Tensor], Tensor]:
+    """Makes :func:`product` with one weight, which must not change meanwhile; arguments as of both functions above."""
+    if not takes_onednn(weight):
+        return lambda inputs: product(inputs, weight, bias)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+    return lambda inputs: torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")
 
 
 def weight_gradient(gradient: Tensor, inputs: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ..search import begin_search as carry
 from ..search import follow
 from .layers import ConditionalLayers, Layers
 from .look import PADDING_SCORE
-from .matmul import linear
+from .matmul import linear, packed_product
 
 EncoderOut = Dict[str, List[Tensor]]
 Carried = Dict[str, Any]
@@ -40,7 +40,7 @@ def look_update(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried
     inputs.view(attention.size(0), -1, inputs.size(1)).baddbmm_(attention.to(inputs.dtype), carried["values"])
     gates, candidates = inputs.tensor_split([gates_dim], dim=1)
     carried["state"] = state = update(gates, state_gates, state)
-    candidates = torch.addmm(candidates, state, carried["readout_weight"].t())
+    candidates = multiply(carried, "readout", state).add_(candidates)
     return features(decoder, candidates), attention.view(state.size(0), 1, -1)
 
 
@@ -89,7 +89,7 @@ def conditional(decoder: ConditionalLayers, words: Tensor, encoder_out: EncoderO
     averages = torch.baddbmm(carried["context_bias"], attention.to(gates.dtype), carried["values"]).flatten(0, 1)
     gates, from_context = averages.tensor_split([gates_dim], dim=1)
     carried["state"] = state = update(gates, state_gates, state)
-    candidates = torch.addmm(candidates.add_(from_context), state, carried["readout_weight"].t())
+    candidates = multiply(carried, "readout", state).add_(candidates).add_(from_context)
     return features(decoder, candidates), attention.view(state.size(0), 1, -1)
 
 
@@ -98,7 +98,7 @@ def begin(decoder: Layers, encoder_out: EncoderOut) -> Carried:
     recurrence, readout = decoder.recurrence, decoder.readout
     last, source = decoder.begin(encoder_out)
     from_context = torch.cat([recurrence.context_gates.weight, readout.context_proj.weight])
-    values = F.linear(source.values, from_context).masked_fill(source.padding_mask.unsqueeze(2), 0.0)
+    values = linear(source.values, from_context, None).masked_fill(source.padding_mask.unsqueeze(2), 0.0)
     carried: Carried = carry(last.cell, last.context, source._replace(values=values), encoder_out)
     word_weights = [recurrence.embed_gates.weight, readout.embed_proj.weight]
     stack(carried, "word", word_weights, torch.cat([recurrence.embed_gates.bias, readout.state_proj.bias]))
@@ -112,11 +112,15 @@ def stack(carried: Carried, name: str, weights: List[Tensor], bias: Optional[Ten
     dtype, weight = carried["values"].dtype, torch.cat(weights)
     carried[f"{name}_weight"] = weight.to(dtype)
     carried[f"{name}_bias"] = bias if bias is None else F.pad(bias, (0, weight.size(0) - bias.size(0))).to(dtype)
+    carried[name + "_product"] = packed_product(carried[f"{name}_weight"], carried[f"{name}_bias"], carried["state"].size(0))
 
 
 def multiply(carried: Carried, name: str, inputs: Tensor) -> Tensor:
     """Multiplies by what :func:`stack` has made."""
-    return linear(inputs.to(carried["values"].dtype), carried[f"{name}_weight"], carried[f"{name}_bias"])
+    inputs = inputs.to(carried["values"].dtype)
+    if torch.is_grad_enabled():
+        return linear(inputs, carried[f"{name}_weight"], carried[f"{name}_bias"])
+    return carried[name + "_product"](inputs)
 
 
 def enter(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carried) -> Tensor:
