@@ -1,5 +1,6 @@
 """What the tests of the fused loop share: layouts of a source, and random arguments of the loop."""
 
+import pytest
 import torch
 from support import SIZES, build_model, shake
 
@@ -20,9 +21,18 @@ LAYOUTS = {
 }
 
 
-def decoder(dtype=torch.float32) -> BahdanauDecoder:
-    """The decoder whose loop is tested, as in training."""
-    return shake(build_model()).to(dtype).train().decoder
+# The orders of a step, and the autograd function that takes their loop.
+LOOPS = {
+    "look-update-generate": "FusedLoopBackward",
+    "update-look-generate": "FusedLoopBackward",
+    "update-look-update-generate": "FusedConditionalLoopBackward",
+}
+orders = pytest.mark.parametrize("order", LOOPS)
+
+
+def decoder(order, dtype=torch.float32) -> BahdanauDecoder:
+    """The decoder of this order whose loop is tested, as in training."""
+    return shake(build_model(decoder_order=order)).to(dtype).train().decoder
 
 
 def unroll(model, tensors, mask):

@@ -52,11 +52,13 @@ class Looks:
 
     def add_average(self, t: int, gates: Tensor) -> None:
         """Adds W_c c_t to ``gates``: sum_j a_tj (W_c h_j), or by way of c_t = sum_j a_tj h_j."""
-        torch.bmm(self.rows[t].unsqueeze(1), self.values, out=self.average)
-        if self.context_weight is None:
-            gates.add_(self.average.squeeze(1))
-        else:
-            gates.addmm_(self.average.squeeze(1), self.context_weight.t())
+        attention = self.rows[t].unsqueeze(1)
+        if self.context_weight is None and gates.device.type != "cpu":
+            gates.unsqueeze(1).baddbmm_(attention, self.values)
+            return
+        # On a CPU MKL would write to the columns, which are no tensor of their own, one sentence after the other.
+        average = torch.bmm(attention, self.values, out=self.average).squeeze(1)
+        gates.add_(average) if self.context_weight is None else gates.addmm_(average, self.context_weight.t())
 
     def masked(self) -> Tensor:
         """Returns the attention ``(batch, steps, src_len)``, 0 on padding and in a row that is all padding."""

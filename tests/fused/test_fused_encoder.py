@@ -5,7 +5,7 @@ import torch
 from support import SOURCES, TARGETS, build_model, pad, shake
 
 from fairseq_bahdanau.encoder import RecurrentEncoder
-from fairseq_bahdanau.fused.encoder import FusedGRU
+from fairseq_bahdanau.fused.encoder import FusedGRU, reversing
 from fairseq_bahdanau.fused.matmul import Product, product
 
 LAYOUTS = {
@@ -65,9 +65,10 @@ def test_evaluation_and_other_cells_run_the_reference():
 
 def test_gradcheck_of_a_layer():
     generator = torch.Generator().manual_seed(1)
-    shapes = (5, 2, 9), (9, 3), (9,)
+    shapes = (5, 2, 9), (9, 3), (12,)
     inputs = [torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    assert torch.autograd.gradcheck(FusedGRU.apply, inputs)
+    for order in (None, reversing(5, torch.tensor([5, 3]))):
+        assert torch.autograd.gradcheck(FusedGRU.apply, (*inputs, order))
 
 
 @pytest.mark.parametrize("bias", [True, False])
