@@ -16,7 +16,7 @@ from ..recurrence import State
 from .gru import Steps, StepsBack, filled, in_columns
 from .layers import Layers
 from .look import Looks, LooksBack
-from .matmul import Product, product
+from .matmul import Product
 from .once import differentiable_once
 
 
@@ -58,7 +58,7 @@ class FusedLoop(torch.autograd.Function):
                 steps.from_input[t].add_(first_gates)
             steps.move(t)
         if late:
-            last_query = product(s[tgt_len], query)
+            last_query = torch.mm(s[tgt_len], query.t(), out=state.new_empty(state.size(0), query.size(0)))
             looks.look(tgt_len - 1, last_query)
         attention = looks.masked()
         ctx.late = late

@@ -40,7 +40,7 @@ def look_update(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried
     inputs.view(attention.size(0), -1, inputs.size(1)).baddbmm_(attention.to(inputs.dtype), carried["values"])
     gates, candidates = inputs.tensor_split([gates_dim], dim=1)
     carried["state"] = state = update(gates, state_gates, state)
-    candidates = multiply(carried, "readout", state).add_(candidates)
+    candidates = torch.addmm(candidates, state, carried["readout_weight"].t())
     return features(decoder, candidates), attention.view(state.size(0), 1, -1)
 
 
@@ -89,7 +89,7 @@ def conditional(decoder: ConditionalLayers, words: Tensor, encoder_out: EncoderO
     averages = torch.baddbmm(carried["context_bias"], attention.to(gates.dtype), carried["values"]).flatten(0, 1)
     gates, from_context = averages.tensor_split([gates_dim], dim=1)
     carried["state"] = state = update(gates, state_gates, state)
-    candidates = multiply(carried, "readout", state).add_(candidates).add_(from_context)
+    candidates = torch.addmm(candidates.add_(from_context), state, carried["readout_weight"].t())
     return features(decoder, candidates), attention.view(state.size(0), 1, -1)
 
 
@@ -102,7 +102,7 @@ def begin(decoder: Layers, encoder_out: EncoderOut) -> Carried:
     carried: Carried = carry(last.cell, last.context, source._replace(values=values), encoder_out)
     word_weights = [recurrence.embed_gates.weight, readout.embed_proj.weight]
     stack(carried, "word", word_weights, torch.cat([recurrence.embed_gates.bias, readout.state_proj.bias]))
-    stack(carried, "readout", [readout.state_proj.weight], None)
+    carried["readout_weight"] = readout.state_proj.weight.to(values.dtype)
     carried["energy"] = 2 * decoder.attention.energy.to(values.dtype)
     return carried
 

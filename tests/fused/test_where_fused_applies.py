@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from fused_support import LOOPS
 from support import EVEN_TARGETS, SOURCES, TARGETS, build_model, pad, shake
 from torch import nn
 from torch.nn.utils import parametrizations, prune, weight_norm
@@ -25,6 +26,9 @@ READ = (
     "encoder.rnn",
 )
 LINEAR = READ[:-1]
+# Of the conditional GRU also these.
+SECOND = ("decoder.recurrence.second_cell.state_gates", "decoder.recurrence.context_gates", "decoder.recurrence")
+CONDITIONAL = {"decoder_order": "update-look-update-generate"}
 CONTAINERS = ("decoder.attention", "decoder.recurrence", "decoder.recurrence.cell", "decoder.readout")
 
 
@@ -130,6 +134,17 @@ def test_a_changed_layer_is_called_and_the_log_says_so_once(place, change, caplo
     assert torch.allclose(everything(model)["logits"], plain, atol=1e-4) == (change in changes_nothing)
 
 
+@pytest.mark.parametrize("place", [*SECOND, "decoder.attention.query_proj"])
+@pytest.mark.parametrize("change", [doubled_by_a_hook, doubled_by_its_own_forward])
+def test_so_is_a_layer_of_the_conditional_gru(place, change, caplog):
+    model = shake(build_model(**CONDITIONAL))
+    assert model.decoder.fused.covers(model.decoder)
+    change(model.get_submodule(place))
+    with caplog.at_level(logging.INFO):
+        (said,) = assert_is_its_own_reference(model, caplog)
+    assert f"does not cover {place}, which " in said
+
+
 @pytest.mark.parametrize("place", CONTAINERS)
 @pytest.mark.parametrize("change", [doubled_by_a_hook, seen_by_a_hook_before, doubled_by_its_own_forward])
 def test_so_is_a_module_that_holds_layers(place, change, caplog):
@@ -219,10 +234,11 @@ def test_a_target_of_one_word_is_trained_by_the_fused_loop():
     assert "FusedLoopBackward" in names
 
 
-def test_the_readable_code_runs_without_it():
-    model = without_fused(shake(build_model()))
-    fused = shake(build_model())
-    assert type(model.decoder) is type(fused.decoder) is BahdanauDecoder
+@pytest.mark.parametrize("order", LOOPS)
+def test_the_readable_code_runs_without_it(order):
+    model = without_fused(shake(build_model(decoder_order=order)))
+    fused = shake(build_model(decoder_order=order))
+    assert type(model.decoder) is type(fused.decoder) and issubclass(type(fused.decoder), BahdanauDecoder)
     assert type(model.encoder) is type(fused.encoder) is RecurrentEncoder
     wanted = everything(model)
     for name, value in everything(fused).items():
