@@ -6,9 +6,8 @@ the gradient of the loss summed over the batch, which is some thousand times lon
 binds.
 """
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Tuple
 
-import torch
 from fairseq.criterions import register_criterion
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
 from fairseq.criterions.label_smoothed_cross_entropy import (
@@ -19,6 +18,12 @@ from fairseq.models import FairseqDecoder
 from torch import Tensor, nn
 
 from .losses import blockwise_loss
+
+# How fairseq's decoders make probabilities of logits; one that overrides them makes others.
+PROBABILITIES = {
+    "get_normalized_probs": FairseqDecoder.get_normalized_probs,
+    "get_normalized_probs_scriptable": FairseqDecoder.get_normalized_probs_scriptable,
+}
 
 
 @register_criterion("blockwise_label_smoothed_cross_entropy", dataclass=LabelSmoothedCrossEntropyCriterionConfig)
@@ -36,7 +41,7 @@ class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCrite
         """
         require_logits(model)
         net_output = model(**sample["net_input"])
-        logits, target = net_output[0], model.get_targets(sample, net_output)
+        logits, target = net_output[0], model.get_targets(sample, net_output)  # type: ignore[operator]
         if self.ignore_prefix_size > 0:
             logits, target = logits[:, self.ignore_prefix_size :], target[:, self.ignore_prefix_size :]
         logits, target = logits.reshape(-1, logits.size(-1)), target.reshape(-1)
@@ -62,16 +67,12 @@ class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCrite
 def require_logits(model: nn.Module) -> None:
     """Raises ``ValueError`` where the probabilities of a model are not the softmax of what it returns."""
     decoder = getattr(model, "decoder", model)
-    changed: List[Optional[type]] = [
-        next((kind for kind in type(module).__mro__ if name in vars(kind)), None)
-        for module, names in ((decoder, ("get_normalized_probs", "get_normalized_probs_scriptable")),)
-        for name in names
-    ]
-    if getattr(decoder, "adaptive_softmax", None) is not None or changed != [FairseqDecoder, FairseqDecoder]:
+    adaptive = getattr(decoder, "adaptive_softmax", None) is not None
+    if adaptive or any(getattr(type(decoder), name, None) is not kept for name, kept in PROBABILITIES.items()):
         raise ValueError(
             "--criterion blockwise_label_smoothed_cross_entropy needs the logits of a softmax over all words, which "
-            f"{type(decoder).__name__} does not give here; with an adaptive softmax take --criterion adaptive_loss, "
-            "else label_smoothed_cross_entropy"
+            f"{type(decoder).__name__} does not give here: take --criterion "
+            f"{'adaptive_loss' if adaptive else 'label_smoothed_cross_entropy'}"
         )
 
 

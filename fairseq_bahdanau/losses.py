@@ -1,8 +1,8 @@
 """Computes label-smoothed cross entropy from logits, some rows at a time, and leaves the gradient in their place.
 
-fairseq's loss makes the log-probability of every word, and its gradient makes four more tensors of that size. On a CPU
-each is so large that the operating system hands out, and clears, new memory for it: for a small model that takes as long
-as the output layer's product. Here a block of rows stays in the processor's cache while all is computed of it.
+fairseq's loss makes the log-probability of every word, and its gradient makes more tensors of that size. On a CPU each
+is so large that the operating system hands out, and clears, new memory for it. Here a block of rows stays in the
+processor's cache while all is computed of it.
 """
 
 from typing import Optional, Tuple
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
 # How many logits make a block: about what a core's cache holds; many more on a GPU, which waits for each launch.
 CPU_BLOCK, GPU_BLOCK = 2**20, 2**25
-# In float16 a gradient is kept this many times as large until the loss's own scale is known: it is at most 1, and mostly
-# below 1e-5, where float16 is coarse.
+# In float16 a gradient is kept this many times as large until the loss's own scale is known: it is at most 1, and
+# mostly below 1e-5, where float16 is coarse.
 HALF_SCALE = 4096.0
 
 
 class BlockwiseLoss(torch.autograd.Function):
-    """Computes the losses of :func:`blockwise_loss`, and of all but padding the gradient, which it writes over the logits.
+    """Computes the losses of :func:`blockwise_loss`, and writes their gradient over the logits.
 
-    With p the softmax of a row of V logits, eps the smoothing and eps_i = eps / (V - 1), the loss is
-    -(1 - eps - eps_i) log p_target - eps_i sum_i log p_i, and its gradient p - eps_i, less 1 - eps - eps_i at the target.
+    With p the softmax of a row of V logits, eps the smoothing and eps_i = eps / (V - 1), a loss is
+    -(1 - eps - eps_i) log p_target - eps_i sum_i log p_i, and its gradient p - eps_i, at the target
+    less 1 - eps - eps_i.
     """
 
     @staticmethod
@@ -73,8 +73,8 @@ class BlockwiseLoss(torch.autograd.Function):
 def blockwise_loss(logits: Tensor, target: Tensor, smoothing: float, padding_idx: int) -> Tuple[Tensor, Tensor]:
     """Computes what fairseq's ``label_smoothed_nll_loss`` does, of logits in place of log-probabilities.
 
-    Where a gradient is wanted, the logits hold it afterwards. Another reader of them is told so by autograd, if it keeps
-    them for a gradient of its own; else it reads numbers that are no logits.
+    Where a gradient is wanted, the logits hold it afterwards. Another reader of them is told so by autograd, if it
+    keeps them for a gradient of its own; else it reads numbers that are no logits.
 
     Args:
         logits: ``(rows, vocabulary)`` of any floating type; float16 and bfloat16 are computed in float32

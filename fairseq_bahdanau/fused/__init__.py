@@ -61,7 +61,8 @@ ORDERS = {
         conditional.unroll, search.begin_conditional, search.conditional, READ + SECOND
     ),
 }
-# The members of the family that have a fused decoder, in each of these orders: option, name in the configuration, value.
+# The members of the family that have a fused decoder, in each of these orders: option, name in the configuration,
+# value.
 COVERED = (
     ("--context", "context", "attention"),
     ("--attention-score", "attention_score", "additive"),

@@ -22,7 +22,8 @@ class FusedConditionalLoop(torch.autograd.Function):
         embed_gates: of the first GRU, ``(batch, tgt_len, 3 * hidden_size)``
         state: s_0 ``(batch, hidden_size)``
         keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.look.Looks` takes them
-        first_weight, first_bias: U_1 ``(3 * hidden_size, hidden_size)`` and ``(4 * hidden_size,)``, as the columns stand
+        first_weight: U_1 ``(3 * hidden_size, hidden_size)``, in the order of the first GRU's columns
+        first_bias: of these ``(4 * hidden_size,)``
         weight: 2 W_a above U_2 ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
         bias: of the second GRU's columns ``(attention_dim + 4 * hidden_size,)``
         padding_mask: ``(batch, src_len)``, True on padding
@@ -33,7 +34,18 @@ class FusedConditionalLoop(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, embed_gates, state, keys, values, context_weight, energy, first_weight, first_bias, weight, bias, padding_mask
+        ctx,
+        embed_gates,
+        state,
+        keys,
+        values,
+        context_weight,
+        energy,
+        first_weight,
+        first_bias,
+        weight,
+        bias,
+        padding_mask,
     ):
         """Takes all steps; shapes as above."""
         batch, tgt_len, _ = embed_gates.shape
@@ -52,7 +64,17 @@ class FusedConditionalLoop(torch.autograd.Function):
             second.move(t)
         attention = looks.masked()
         ctx.save_for_backward(
-            keys, values, context_weight, energy, first_weight, weight, first_columns, columns, states, between, attention
+            keys,
+            values,
+            context_weight,
+            energy,
+            first_weight,
+            weight,
+            first_columns,
+            columns,
+            states,
+            between,
+            attention,
         )
         return states.narrow(0, 1, tgt_len).transpose(0, 1), attention
 

@@ -1,8 +1,8 @@
 """Takes the steps of a GRU, and goes back through them; decoder and encoder share it.
 
 Of every step one row of ``columns`` is kept: ``query | recurrent | reset | update | new``. ``recurrent`` is the state's
-part of ``new``; ``query`` is what the state asks the attention, where there is one. One product with the state gives the
-first four, what enters from outside (word, context, biases) has the last three.
+part of ``new``; ``query`` is what the state asks the attention, where there is one. One product with the state gives
+the first four; what enters from outside (word, context, biases) has the last three.
 """
 
 from typing import List, Sequence, Tuple

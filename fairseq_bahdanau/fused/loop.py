@@ -40,15 +40,16 @@ class FusedLoop(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx, embed_gates, state, keys, values, context_weight, energy, weight, bias, first_gates, padding_mask
-    ):
+    def forward(ctx, embed_gates, state, keys, values, context_weight, energy, weight, bias, first_gates, padding_mask):
         """Takes all steps; shapes as above."""
         tgt_len, late = embed_gates.size(1), 0 if first_gates is None else 1
         columns = filled(bias, embed_gates.transpose(0, 1))
         states = torch.cat([state.unsqueeze(0), state.new_empty(tgt_len, *state.shape)])
         s, query, last_query = states.unbind(), weight.narrow(0, 0, keys.size(2)), None
-        steps, looks = Steps(columns, weight, s, s[1:]), Looks(keys, values, context_weight, energy, padding_mask, tgt_len)
+        steps, looks = (
+            Steps(columns, weight, s, s[1:]),
+            Looks(keys, values, context_weight, energy, padding_mask, tgt_len),
+        )
         for t in range(tgt_len):
             steps.multiply(t)
             if t >= late:
@@ -62,9 +63,7 @@ class FusedLoop(torch.autograd.Function):
             looks.look(tgt_len - 1, last_query)
         attention = looks.masked()
         ctx.late = late
-        ctx.save_for_backward(
-            keys, values, context_weight, energy, weight, columns, states, attention, last_query
-        )
+        ctx.save_for_backward(keys, values, context_weight, energy, weight, columns, states, attention, last_query)
         return states.narrow(0, 1, tgt_len).transpose(0, 1), attention
 
     @staticmethod
@@ -94,12 +93,12 @@ class FusedLoop(torch.autograd.Function):
 
         steps.gradient.narrow(2, 0, attention_dim).mul_(energy)
         by_gates, by_weight = steps.gates(), steps.weight()
-        if late:
+        if by_last_query is not None:
             by_weight.narrow(0, 0, attention_dim).addmm_(by_last_query.mul_(energy).t(), states.select(0, tgt_len))
         by_keys, by_values, by_context_weight, by_energy = looks.sources(by_gates.narrow(0, late, tgt_len - late))
         return (
-            by_gates.transpose(0, 1), by_s[0], by_keys, by_values, by_context_weight, by_energy, by_weight, steps.bias(),
-            by_gates.select(0, 0) if late else None, None,
+            by_gates.transpose(0, 1), by_s[0], by_keys, by_values, by_context_weight, by_energy, by_weight,
+            steps.bias(), by_gates.select(0, 0) if late else None, None,
         )  # fmt: skip
 
 

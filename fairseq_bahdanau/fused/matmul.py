@@ -48,7 +48,7 @@ def product(inputs: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Te
         return F.linear(inputs, weight, bias)
 
 
-def adding_product(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], None]:
+def adding_product(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Makes the product of a loop's steps: a function of ``result`` and ``inputs`` that adds ``inputs @ weight.T``.
 
     Args:

@@ -50,7 +50,9 @@ def begin_update_look(decoder: Layers, encoder_out: EncoderOut) -> Carried:
     carried = begin(decoder, encoder_out)
     stack(carried, "state", [gates.weight], gates.bias)
     stack(carried, "output", [readout.state_proj.weight, 2 * query], None)
-    carried["context"] = F.linear(carried["context"], decoder.recurrence.context_gates.weight).to(carried["values"].dtype)
+    carried["context"] = F.linear(carried["context"], decoder.recurrence.context_gates.weight).to(
+        carried["values"].dtype
+    )
     return carried
 
 
@@ -112,7 +114,9 @@ def stack(carried: Carried, name: str, weights: List[Tensor], bias: Optional[Ten
     dtype, weight = carried["values"].dtype, torch.cat(weights)
     carried[f"{name}_weight"] = weight.to(dtype)
     carried[f"{name}_bias"] = bias if bias is None else F.pad(bias, (0, weight.size(0) - bias.size(0))).to(dtype)
-    carried[name + "_product"] = packed_product(carried[f"{name}_weight"], carried[f"{name}_bias"], carried["state"].size(0))
+    carried[name + "_product"] = packed_product(
+        carried[f"{name}_weight"], carried[f"{name}_bias"], carried["state"].size(0)
+    )
 
 
 def multiply(carried: Carried, name: str, inputs: Tensor) -> Tensor:

@@ -95,9 +95,7 @@ def test_gradcheck(order, layout, tgt_len, folded):
     model = decoder(order, torch.float64)
     parameters = [parameter for name, parameter in model.named_parameters() if name.endswith(LEARNT)]
     # gradcheck moves its arguments in place, and the parameters with them.
-    assert torch.autograd.gradcheck(
-        lambda *inputs: unroll(model, inputs[:5], mask), [*tensors, *parameters]
-    )
+    assert torch.autograd.gradcheck(lambda *inputs: unroll(model, inputs[:5], mask), [*tensors, *parameters])
 
 
 @orders

@@ -26,11 +26,11 @@ class Count(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-# Per step: forward, and forward and backward; where the context's gates are not folded; the same for the conditional GRU.
+# Per step: forward, and forward and backward; one more forward where the context's gates are not folded.
 BOUNDS = {"look-update-generate": (10, 30), "update-look-generate": (10, 30), "update-look-update-generate": (16, 36)}
 SHAPES = {"folded": (6, (10, 14)), "not folded": (40, (2, 4))}  # source, and two target lengths
-# On a CPU a product of oneDNN and its addition to the columns are two operations, and so are the average by the attention
-# and its addition; elsewhere each is one.
+# On a CPU a product of oneDNN and its addition to the columns are two operations, and so are the average by the
+# attention and its addition; elsewhere each is one.
 MORE_ON_A_CPU = {"look-update-generate": 2, "update-look-generate": 2, "update-look-update-generate": 3}
 
 
