@@ -103,7 +103,7 @@ class Product(torch.autograd.Function):
 
 def linear(inputs: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
     """Computes what ``F.linear`` does, with its gradient; calls that itself where oneDNN has no part in it."""
-    if inputs.dtype != weight.dtype or not takes_onednn(inputs):
+    if torch.is_autocast_enabled(inputs.device.type) or inputs.dtype != weight.dtype or not takes_onednn(inputs):
         return F.linear(inputs, weight, bias)
     if not torch.is_grad_enabled():
         return product(inputs, weight, bias)
