@@ -18,6 +18,7 @@ import floor
 import measure
 import parts
 import peaks
+import report
 import results
 import run
 import systems
@@ -344,6 +345,54 @@ def test_the_last_two_runs_are_kept_in_a_file_that_is_complete(tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         results.store(path, "a", runs[0])
     assert json.loads(path.read_text()) == {"a": runs[1:], "b": runs[:1]}
+
+
+# ----------------------------------------------------------------------------------------------------------- pages
+
+
+def repository(folder, figures):
+    (folder / "docs").mkdir()
+    (folder / "docs" / "speed.md").write_text(f"# Speed\n\n{report.BEGIN}\ntyped\n{report.END}\nmore\n")
+    (folder / "README.md").write_text(f"# Name\n\n{report.BEGIN}\n{report.END}\n" if figures else "# Name\n")
+    return folder
+
+
+def test_pages_say_where_nothing_was_measured(tmp_path):
+    speed, readme = report.pages(repository(tmp_path, True), report.read_all(tmp_path / "none")).values()
+    region = f"{report.BEGIN}\n\n{{}}Nothing was measured yet.\n\n{report.END}\n"
+    assert speed == "# Speed\n\n" + region.format("## Measured\n\n") + "more\n"
+    assert readme == "# Name\n\n" + region.format("")
+
+
+def test_pages_have_the_figures_between_their_marks(tmp_path, monkeypatch):
+    root, folder = repository(tmp_path, True), tmp_path / "results"
+    for ours in (120.0, 130.0):
+        results.store(folder / "m.json", "Training, small", a_run(ours=[ours], lstm=[100.0], products=[300.0]))
+    results.store(folder / "m.json", "Search with beam 5, small", {**a_run(ours=[50.0], lstm=[100.0]), "load": 2.0})
+    results.store(folder / "m.json", "Training, small, real batches", a_run(ours=[777.0], lstm=[1.0]))
+    monkeypatch.setattr(report, "ROOT", root)
+    monkeypatch.setattr(report, "RESULTS", folder)
+    report.main()
+    speed, readme = (root / "docs" / "speed.md").read_text(), (root / "README.md").read_text()
+    assert "typed" not in speed and speed.startswith("# Speed\n\n<!--") and speed.endswith(f"{report.END}\nmore\n")
+    assert speed.count("\n### m: ") == 3 and "| ours | 120, 1.20 | 130, 1.30 |" in speed
+    assert "lstm is faster than ours by 100.0 % in run 1." in speed
+    rows = [line for line in readme.splitlines() if line.startswith("|")]
+    assert rows[::2] == ["|  | training, small | beam 5, small |", "| ours | 1.20 / 1.30 | 0.50 |"]
+    assert rows[3:] == ["| lstm | 1.00 / 1.00 | 1.00 |"]
+    (line,) = (line for line in readme.splitlines() if line.startswith("How many times"))
+    assert f"{conditions.processor()}; cores: {conditions.os.cpu_count()}, threads: 2; commit " in line
+    assert line.endswith("Not a quiet machine: beam 5, small, run 1: load 2.00 at the start.")
+    machines = report.read_all(folder)
+    assert report.pages(root, machines) == {root / "docs" / "speed.md": speed, root / "README.md": readme}
+
+
+def test_a_page_without_its_marks_is_refused_but_not_the_readme(tmp_path):
+    root = repository(tmp_path, False)
+    assert set(report.pages(root, {})) == {root / "docs" / "speed.md"}
+    for broken in ("", report.BEGIN, f"{report.END}{report.BEGIN}", 2 * (report.BEGIN + report.END)):
+        with pytest.raises(ValueError, match="the page needs one"):
+            report.rewritten(broken, [])
 
 
 # ---------------------------------------------------------------------------------------------------------- run.py
