@@ -1,19 +1,27 @@
-"""The floor under a training update: its matrix products alone, forward and backward, and nothing else.
+"""The floor under a training update is made here: its matrix products alone, forward and backward, and nothing else.
 
 Products that wait for the previous state are made step by step, their weights' gradients over all steps at once; all
-others over all steps at once.
+others over all steps at once. The weights of one shape are one tensor, as the batches of a training share theirs.
 """
 
+import functools
 from typing import Callable, List, Tuple
 
 import torch
+from torch import Tensor
 
 Work = Callable[[], None]
 
 
+@functools.lru_cache(maxsize=None)
+def weight_of(inner: int, columns: int) -> Tensor:
+    """Makes the weight ``(inner, columns)``."""
+    return torch.randn(inner, columns)
+
+
 def over_time(rows: int, inner: int, columns: int) -> Work:
-    """``(rows, inner) @ (inner, columns)``, and the gradients of both."""
-    inputs, weight, gradient = torch.randn(rows, inner), torch.randn(inner, columns), torch.randn(rows, columns)
+    """Makes ``(rows, inner) @ (inner, columns)``, and the gradients of both."""
+    inputs, weight, gradient = torch.randn(rows, inner), weight_of(inner, columns), torch.randn(rows, columns)
 
     def run() -> None:
         torch.mm(inputs, weight)
@@ -24,8 +32,8 @@ def over_time(rows: int, inner: int, columns: int) -> Work:
 
 
 def step_by_step(steps: int, rows: int, inner: int, columns: int) -> Work:
-    """The same of ``steps * rows`` rows, of which only ``rows`` are known at a time."""
-    inputs, weight = torch.randn(steps * rows, inner), torch.randn(inner, columns)
+    """Makes the same of ``steps * rows`` rows, of which only ``rows`` are known at a time."""
+    inputs, weight = torch.randn(steps * rows, inner), weight_of(inner, columns)
     gradient = torch.randn(steps * rows, columns)
 
     def run() -> None:
@@ -39,7 +47,7 @@ def step_by_step(steps: int, rows: int, inner: int, columns: int) -> Work:
 
 
 def looks(steps: int, batch: int, source: int, annotation: int) -> Work:
-    """The contexts: attention times annotations step by step, and the gradients of both."""
+    """Makes the contexts, attention times annotations step by step, and the gradients of both."""
     attention, annotations = torch.randn(batch, steps, source), torch.randn(batch, source, annotation)
     gradient = torch.randn(batch, steps, annotation)
 
@@ -54,7 +62,7 @@ def looks(steps: int, batch: int, source: int, annotation: int) -> Work:
 
 
 def recurrence(sizes: Tuple[int, ...], batch: int, source: int, target: int) -> List[Work]:
-    """The products of the decoder's loop and of its keys.
+    """Makes the products of the decoder's loop and of its keys, for the orders with one update.
 
     Args:
         sizes: embedding, encoder state per direction, decoder state, attention, readout
@@ -70,8 +78,14 @@ def recurrence(sizes: Tuple[int, ...], batch: int, source: int, target: int) -> 
     ]
 
 
+def second_update(sizes: Tuple[int, ...], batch: int, target: int) -> Work:
+    """Makes what the conditional GRU has beside these: the product of its other GRU with the state."""
+    hidden = sizes[2]
+    return step_by_step(target, batch, hidden, 3 * hidden)
+
+
 def update(sizes: Tuple[int, ...], batch: int, source: int, target: int, words: int) -> List[Work]:
-    """The products of a whole training update of the default model, as in :func:`recurrence`; ``words``: vocabulary."""
+    """Makes the products of a whole training update, as in :func:`recurrence`; ``words``: target vocabulary."""
     embed, encoder, hidden, _, maxout = sizes
     both_ways = 2 * [over_time(batch * source, embed, 3 * encoder), step_by_step(source, batch, encoder, 3 * encoder)]
     return [
@@ -85,7 +99,7 @@ def update(sizes: Tuple[int, ...], batch: int, source: int, target: int, words: 
 
 
 def all_of(works: List[Work]) -> Work:
-    """One call of each."""
+    """Makes one call of each."""
 
     def run() -> None:
         for work in works:

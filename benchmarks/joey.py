@@ -1,4 +1,4 @@
-"""JoeyNMT's GRU with Bahdanau attention, behind the interface of fairseq's models and search; only when asked for.
+"""JoeyNMT's GRU with Bahdanau attention stands here behind the interface of fairseq's models; only when asked for.
 
 Measured with JoeyNMT 2.3: ``pip install --no-deps joeynmt`` and ``pip install datasets pandas importlib_metadata
 subword-nmt sacremoses tensorboard``, since its own requirements ask for older libraries than ours.
@@ -22,17 +22,20 @@ class JoeyNMT(nn.Module):
 
     Args:
         sizes: embedding, encoder state per direction, decoder state; attention and readout have the decoder's
-        dictionary: of both languages
+        source, target: the dictionaries
         dropout: on embeddings, annotations and the decoder's output
     """
 
-    def __init__(self, sizes: Tuple[int, ...], dictionary: Dictionary, dropout: float):
+    def __init__(self, sizes: Tuple[int, ...], source: Dictionary, target: Dictionary, dropout: float):
         super().__init__()
         embed, encoder, decoder = sizes[:3]
         special = {f"{name}_token": f"<{name}>" for name in SPECIALS}
         ids = {f"{name}_id": number for name, number in SPECIALS.items()}
         names = SimpleNamespace(**special, **ids, sep_token=None, sep_id=None, lang_tags=[])
-        vocabulary = Vocabulary([f"w{number}" for number in range(len(dictionary) - len(SPECIALS))], names)
+        vocabularies = [
+            Vocabulary([f"w{number}" for number in range(len(dictionary) - len(SPECIALS))], names)
+            for dictionary in (source, target)
+        ]
         embeddings = {"embedding_dim": embed, "dropout": dropout}
         recurrent = {
             "type": "recurrent",
@@ -52,7 +55,7 @@ class JoeyNMT(nn.Module):
                 "input_feeding": True,
             },
         }
-        self.model = build_model(cfg, vocabulary, vocabulary)
+        self.model = build_model(cfg, *vocabularies)
         # fairseq's <s>, <pad>, </s>, <unk> to theirs
         self.order = torch.tensor([SPECIALS["bos"], SPECIALS["pad"], SPECIALS["eos"], SPECIALS["unk"]])
 

@@ -1,68 +1,95 @@
-"""How a system is measured: whole updates of training, searches of a forced length, peaks of memory."""
+"""A system is measured by whole updates of training and by searches of a forced length, in turns with the others."""
 
-import resource
-import statistics
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, NamedTuple
 
 import torch
+from batches import Batch
+from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.sequence_generator import SequenceGenerator
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from fairseq_bahdanau.fused import matmul
 from fairseq_bahdanau.losses import blockwise_loss
 
 LABEL_SMOOTHING, CLIP_NORM = 0.1, 1.0
-# Source and target words of five batches of 80 captions, like Multi30k's sorted by length.
-BATCHES = ((10, 9), (13, 12), (15, 14), (18, 16), (23, 21))
+DEFAULT_THREADS = torch.get_num_threads()  # now, before it is set: one for each core, without hyperthreads
 
 
-def random_batch(dictionary: Dictionary, sentences: int, source: int, target: int) -> Dict[str, Tensor]:
-    """Sentences of random words, ``</s>`` included, longest first, the source padded left, as fairseq makes them.
+class Setting(NamedTuple):
+    """Holds what a run may choose differently; what is not the default stands in the names of the tables."""
 
-    Four of five have these lengths, the others are one word shorter.
-    """
-    columns = {}
-    for name, length in (("src_tokens", source), ("target", target)):
-        words = torch.randint(dictionary.nspecial, len(dictionary), (sentences, length))
-        words[:, -1] = dictionary.eos()
-        words[4 * sentences // 5 :, 0] = dictionary.pad()
-        columns[name] = words
-    shorter = columns["target"][:, :1].eq(dictionary.pad())
-    columns["target"] = torch.where(shorter, columns["target"].roll(-1, dims=1), columns["target"])
-    prev = columns["target"].roll(1, dims=1)
-    prev[:, 0] = dictionary.eos()
-    columns["prev_output_tokens"] = prev.masked_fill(columns["target"].eq(dictionary.pad()), dictionary.pad())
-    columns["src_lengths"] = columns["src_tokens"].ne(dictionary.pad()).sum(dim=1)
-    return columns
+    rounds: int
+    threads: int
+    loss: str  # a key of LOSSES
+    products: str  # best; mm: torch.mm for every product of ours
+    data: str  # a folder of fairseq-preprocess, or empty: random batches
+
+    def suffix(self, *fields: str) -> str:
+        """Returns what the name of a table ends with, if its figures depend on these fields besides threads."""
+        others = {
+            "data": "real batches" if self.data else "",
+            "loss": "" if self.loss == "blockwise" else f"{self.loss}'s loss",
+            "products": "" if self.products == "best" else "torch.mm for every product of ours",
+        }
+        threads = "" if self.threads == DEFAULT_THREADS else f"threads: {self.threads}"
+        return "".join(f", {word}" for word in (*map(others.__getitem__, fields), threads) if word)
+
+    def apply(self) -> None:
+        """Sets what PyTorch and our package read: threads, and which library our products are taken from."""
+        torch.set_num_threads(self.threads)
+        if self.products == "mm":
+            matmul.HAS_ONEDNN = False
+
+
+def blockwise(logits: Tensor, target: Tensor, padding_idx: int) -> Tensor:
+    """Returns the loss of a batch, summed over its words, by our package."""
+    return blockwise_loss(logits, target, LABEL_SMOOTHING, padding_idx)[0].sum()
+
+
+def fairseq(logits: Tensor, target: Tensor, padding_idx: int) -> Tensor:
+    """Returns the loss of a batch, summed over its words, as ``label_smoothed_cross_entropy`` computes it."""
+    log_probabilities = F.log_softmax(logits, dim=-1, dtype=torch.float32)
+    return label_smoothed_nll_loss(log_probabilities, target, LABEL_SMOOTHING, ignore_index=padding_idx)[0]
+
+
+LOSSES: Dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {"blockwise": blockwise, "fairseq": fairseq}
 
 
 class Training:
-    """Updates of a model by Adam, as fairseq makes them; without its bookkeeping, which is the same for all.
+    """Updates a model by Adam, as fairseq does; without its bookkeeping, which is the same for all.
 
     Args:
         model: is put into training mode
         padding_idx: of the target dictionary
+        loss: one of ``LOSSES``
     """
 
-    def __init__(self, model: FairseqEncoderDecoderModel, padding_idx: int):
+    def __init__(self, model: nn.Module, padding_idx: int, loss: str):
         self.model = model.train()
         self.padding_idx = padding_idx
+        self.loss = LOSSES[loss]
         self.optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
 
-    def update(self, batch: Dict[str, Tensor]) -> None:
-        """Forward, backward, clip, step."""
+    def update(self, batch: Batch) -> None:
+        """Goes forward and back, divides the gradients by the number of target words, clips them, and takes a step."""
         logits = self.model(batch["src_tokens"], batch["src_lengths"], batch["prev_output_tokens"])[0]
-        losses, _ = blockwise_loss(logits.flatten(0, 1), batch["target"].flatten(), LABEL_SMOOTHING, self.padding_idx)
+        loss = self.loss(logits.flatten(0, 1), batch["target"].flatten(), self.padding_idx)
         self.optimizer.zero_grad()
-        losses.sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        loss.backward()
+        words = int(batch["target"].ne(self.padding_idx).sum())
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(1 / words)
+        nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         self.optimizer.step()
 
 
-def searcher(model: FairseqEncoderDecoderModel, dictionary: Dictionary, beam: int, words: int) -> SequenceGenerator:
-    """The search of fairseq (of JoeyNMT, for its model), in which every hypothesis has exactly so many words."""
+def searcher(model: nn.Module, dictionary: Dictionary, beam: int, words: int) -> SequenceGenerator:
+    """Makes the search of fairseq (of JoeyNMT, for its model) in which every hypothesis has exactly so many words."""
     if not isinstance(model, FairseqEncoderDecoderModel):
         from joey import JoeySearch  # only here, as nobody else needs JoeyNMT installed
 
@@ -73,14 +100,14 @@ def searcher(model: FairseqEncoderDecoderModel, dictionary: Dictionary, beam: in
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """Wall-clock time of one call."""
+    """Returns the wall-clock time of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def interleaved(works: Dict[str, Callable[[], None]], rounds: int) -> Dict[str, List[float]]:
-    """Seconds of every work in every round, the works taking turns, after one call of each that does not count."""
+    """Returns the seconds of every work in every round, in which they take turns; a first call does not count."""
     for work in works.values():
         work()
     times: Dict[str, List[float]] = {name: [] for name in works}
@@ -88,13 +115,3 @@ def interleaved(works: Dict[str, Callable[[], None]], rounds: int) -> Dict[str, 
         for name, work in works.items():
             times[name].append(seconds(work))
     return times
-
-
-def spread(values: List[float]) -> str:
-    """Median, and in brackets the least and the greatest."""
-    return f"{statistics.median(values):.4g} ({min(values):.4g} – {max(values):.4g})"
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had at once."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

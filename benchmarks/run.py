@@ -1,162 +1,98 @@
-"""Speed and memory beside fairseq's own models: tables, a JSON file, a plot.
+"""Measures speed and memory beside fairseq's own models, prints tables, and keeps them with their conditions.
 
-    python benchmarks/run.py                      # everything
-    python benchmarks/run.py --only memory lengths --json memory.json
+    python benchmarks/run.py                                    # everything
+    python benchmarks/run.py --only training --data DATA-BIN    # with the batches of a real corpus
 
 All systems of a comparison take turns within one process; figures are medians, with the least and the greatest.
+
+Every table is appended, as soon as it is measured, to the file of this machine, benchmarks/results/MACHINE.json.
+MACHINE is the processor's name, family and model and the number of cores, in small letters and digits joined by
+hyphens: amd-epyc-25-17-2. The file has the last two runs of a table; python benchmarks/report.py makes pages of it.
 """
 
 import argparse
-import json
 import logging
 import os
-import platform
-import statistics
+import shlex
 from pathlib import Path
-from typing import Dict, List
+from typing import Iterator
 
-import floor
-import measure
+import conditions
+import parts
+import peaks
+import results
 import torch
-from curves import lengths, memory, plot
-from systems import SIZES, SYSTEMS, build, make_dictionary
+from measure import DEFAULT_THREADS, LOSSES, Setting
+from systems import SIZES, SYSTEMS
 
-from fairseq_bahdanau.attention import Source
-from fairseq_bahdanau.recurrence import State
-from fairseq_bahdanau.text import markdown_table
-
-WORDS = 9800
-SENTENCES = 80
+PARTS = ["training", "beam", "greedy", "recurrence", "footprint", "memory", "lengths"]
+RESULTS = conditions.ROOT / "benchmarks" / "results"
 
 
-def machine() -> Dict[str, str]:
-    """What a figure depends on."""
-    model = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    product = torch.randn(1024, 1024)
-    best = min(measure.seconds(lambda: torch.mm(product, product)) for _ in range(20))
-    return {
-        "processor": model[0] if model else platform.processor(),
-        "threads": str(torch.get_num_threads()),
-        "cores": str(os.cpu_count()),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "product 1024": f"{2 * 1024**3 / best / 1e9:.0f} GFLOP/s",
-        "load": f"{os.getloadavg()[0]:.1f}",
-    }
+def parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command line."""
+    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = result.add_argument
+    add("--only", nargs="+", choices=PARTS, default=PARTS, help="which measurements (default: all)")
+    add("--size", nargs="+", choices=list(SIZES), default=list(SIZES), help="model sizes (default: both)")
+    add("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS[:-1], help="which systems (default: all but joeynmt)")
+    add("--rounds", type=int, default=5, help="rounds, in which all systems take turns (default: 5)")
+    add("--threads", type=int, default=DEFAULT_THREADS, help="threads of PyTorch (default: its own)")
+    add("--loss", choices=list(LOSSES), default="blockwise", help="the loss of all systems: ours, or fairseq's own")
+    add("--products", choices=["best", "mm"], default="best", help="mm: every product of ours by torch.mm")
+    add("--data", default="", help="a folder of fairseq-preprocess: training and footprint take its batches")
+    add("--results", type=Path, default=RESULTS, help="the folder of the results (default: benchmarks/results)")
+    return result
 
 
-def rates(times: Dict[str, List[float]], amount: int) -> Dict[str, List[float]]:
-    """Amounts per second instead of seconds."""
-    return {name: [amount / value for value in values] for name, values in times.items()}
+def command(args: argparse.Namespace) -> str:
+    """Returns the command that measures this, from the repository's folder; of a folder elsewhere only its name."""
+    words = ["python", "benchmarks/run.py"]
+    for name, value in vars(args).items():
+        if name == "results" or value == parser().get_default(name):
+            continue
+        if name == "data":
+            folder = Path(value).resolve()
+            inside = conditions.ROOT in folder.parents
+            value = str(folder.relative_to(conditions.ROOT)) if inside else folder.name
+        words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    return shlex.join(words)
 
 
-def training(size: str, systems: List[str], rounds: int) -> Dict[str, List[float]]:
-    """Target words per second of whole updates; ``products`` is the floor under ours."""
-    dictionary = make_dictionary(WORDS)
-    batches = [measure.random_batch(dictionary, SENTENCES, *lengths) for lengths in measure.BATCHES]
-    works = {}
-    for system in systems:
-        trained = measure.Training(build(system, size, dictionary), dictionary.pad())
-        works[system] = lambda trained=trained: [trained.update(batch) for batch in batches]
-    parts = [floor.update(SIZES[size], SENTENCES, *lengths, WORDS) for lengths in measure.BATCHES]
-    works["products"] = floor.all_of([work for part in parts for work in part])
-    words = sum(int(batch["target"].ne(dictionary.pad()).sum()) for batch in batches)
-    return rates(measure.interleaved(works, rounds), words)
-
-
-def decoding(size: str, systems: List[str], rounds: int, beam: int) -> Dict[str, List[float]]:
-    """Sentences per second of fairseq's search, every translation 25 words long."""
-    dictionary = make_dictionary(WORDS)
-    batch = measure.random_batch(dictionary, SENTENCES, 16, 25)
-    sample = {"net_input": {"src_tokens": batch["src_tokens"], "src_lengths": batch["src_lengths"]}}
-    works = {}
-    for system in systems:
-        search = measure.searcher(build(system, size, dictionary), dictionary, beam, words=25)
-        works[system] = lambda search=search: search.generate([], sample)
-    return rates(measure.interleaved(works, rounds), SENTENCES)
-
-
-def recurrence(size: str, batch: int, source: int, target: int, rounds: int) -> Dict[str, List[float]]:
-    """Seconds of the decoder's loop and its keys, forward and backward, and of their products alone."""
-    dictionary = make_dictionary(100)
-    _, encoder, hidden, _, _ = SIZES[size]
-    inputs = [torch.randn(batch, target, 3 * hidden), torch.randn(batch, hidden), torch.randn(batch, 2 * encoder)]
-    annotations = torch.randn(batch, source, 2 * encoder)
-    padding_mask = torch.zeros(batch, source, dtype=torch.bool)
-    works = {}
-    for system in ("ours", "reference"):
-        decoder = build(system, size, dictionary).train().decoder
-
-        def run(decoder=decoder) -> None:
-            embed_gates, state, context, values = (part.clone().requires_grad_() for part in (*inputs, annotations))
-            seen = Source(decoder.attention.make_keys(values), values, padding_mask)
-            states, _ = decoder.unroll(embed_gates, State(state, context), seen)
-            (states.cell.sum() + states.context.sum()).backward()
-
-        works[system] = run
-    works["products"] = floor.all_of(floor.recurrence(SIZES[size], batch, source, target))
-    return measure.interleaved(works, rounds)
-
-
-def table(title: str, results: Dict[str, List[float]], base: str) -> str:
-    """Writes a Markdown table: medians, their spread, and how many times that of ``base`` they are."""
-    middle = statistics.median(results[base])
-    rows = [
-        [name, measure.spread(values), f"{statistics.median(values) / middle:.2f}"] for name, values in results.items()
-    ]
-    return "\n".join([f"\n{title}\n", *markdown_table(["", "median (least – greatest)", f"against {base}"], rows)])
+def measured(args: argparse.Namespace, setting: Setting) -> Iterator[results.Table]:
+    """Measures what is asked for, one table after the other."""
+    for size in args.size:
+        if "training" in args.only:
+            yield parts.training(size, args.systems, setting)
+        for name, beam in (("beam", 5), ("greedy", 1)):
+            if name in args.only:
+                yield parts.decoding(size, args.systems, setting, beam)
+        if "recurrence" in args.only:
+            for shape in parts.RECURRENCE_SHAPES:
+                yield parts.recurrence(size, shape, setting)
+    if "footprint" in args.only:
+        yield peaks.footprint(setting, args.systems)
+    if "memory" in args.only:
+        yield peaks.memory(setting)
+    if "lengths" in args.only:
+        yield from parts.lengths(setting)
 
 
 def main() -> None:
-    """Measures what is asked for, and prints and writes it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("training", "beam", "greedy", "recurrence", "memory", "lengths")
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="which measurements (default: all)")
-    parser.add_argument(
-        "--size", nargs="+", choices=list(SIZES), default=list(SIZES), help="model sizes (default: both)"
-    )
-    parser.add_argument(
-        "--systems",
-        nargs="+",
-        choices=SYSTEMS,
-        default=SYSTEMS[:-1],
-        help="what is compared (default: all but joeynmt)",
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, in which all systems take turns (default: 3)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of PyTorch")
-    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go")
-    parser.add_argument("--plot", type=Path, default=Path("benchmarks.png"), help="where memory and lengths are drawn")
-    args = parser.parse_args()
-    logging.disable(logging.INFO)  # JoeyNMT's
-    torch.set_num_threads(args.threads)
+    """Measures what is asked for, prints it and keeps it."""
+    args = parser().parse_args()
+    found = conditions.now(args.threads, command(args))
+    logging.disable(logging.INFO)  # fairseq's and JoeyNMT's
+    setting = Setting(args.rounds, args.threads, args.loss, args.products, args.data)
+    setting.apply()
     torch.manual_seed(1)
-    systems, results = list(args.systems), {"machine": machine()}
-    print(results["machine"], flush=True)
-
-    def report(name: str, title: str, base: str, figures: Dict[str, List[float]]) -> None:
-        results[name] = figures
-        print(table(title, figures, base), flush=True)
-
-    base = "lstm" if "lstm" in systems else systems[0]
-    for size in args.size:
-        if "training" in args.only:
-            figures = training(size, systems, args.rounds)
-            report(f"training {size}", f"Training, {size}: target words/s", base, figures)
-        for name, beam in (("beam", 5), ("greedy", 1)):
-            if name in args.only:
-                title = f"Search with beam {beam}, {size}: sentences/s"
-                report(f"{name} {size}", title, base, decoding(size, systems, args.rounds, beam))
-        if "recurrence" in args.only:
-            for shape in ((80, 20, 18), (32, 100, 100)):
-                title = f"The recurrence alone, {size}, batch, source, target {shape}: seconds"
-                report(f"recurrence {size} {shape}", title, "products", recurrence(size, *shape, args.rounds))
-    if "memory" in args.only:
-        results["memory"] = memory()
-    if "lengths" in args.only:
-        results["lengths"] = lengths(args.rounds)
-    plot(results, args.plot)
-    args.json.write_text(json.dumps(results, indent=2) + "\n")
-    print(f"\nfigures: {args.json}")
+    machine = conditions.machine_name(conditions.processor(), os.cpu_count())
+    path = args.results / f"{machine}.json"
+    for table in measured(args, setting):
+        run = results.run_of(table, found)
+        results.store(path, table.name, run)
+        print(*results.markdown(machine, table.name, [run]), "", sep="\n", flush=True)
+    print(f"figures: {path}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """The README and the pages under docs/ and recipes/ point at things that exist."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from support import ROOT, count, preset
 
 from fairseq_bahdanau.model import BahdanauConfig
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import report
 
 PAGES = [
     str(path.relative_to(ROOT))
@@ -42,6 +46,12 @@ def test_links_and_functions_exist(name):
             source = path.read_text()
             kind, function = code.split(".")
             assert f"def {function}(" in source and f"class {kind}(" in source, code
+
+
+def test_figures_on_the_pages_are_those_that_were_measured():
+    """A figure that was typed, or results that no page shows yet: python benchmarks/report.py mends both."""
+    for path, page in report.pages(ROOT, report.read_all(report.RESULTS)).items():
+        assert path.read_text(encoding="utf-8") == page, path.name
 
 
 def test_every_page_of_docs_is_named_in_the_readme():
