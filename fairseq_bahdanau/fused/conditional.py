@@ -8,11 +8,12 @@ from torch.nn import functional as F
 
 from ..attention import Source
 from ..recurrence import State
-from .gru import Steps, StepsBack, filled, in_columns
+from .columns import filled, in_columns
+from .gradients import LooksBack, StepsBack, with_energy
 from .layers import ConditionalLayers
-from .look import Looks, LooksBack
-from .loop import prepare, with_energy
+from .loop import Looks, Steps
 from .once import differentiable_once
+from .prepare import prepare
 
 
 class FusedConditionalLoop(torch.autograd.Function):
@@ -21,7 +22,7 @@ class FusedConditionalLoop(torch.autograd.Function):
     Args:
         embed_gates: of the first GRU, ``(batch, tgt_len, 3 * hidden_size)``
         state: s_0 ``(batch, hidden_size)``
-        keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.look.Looks` takes them
+        keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.loop.Looks` takes them
         first_weight: U_1 ``(3 * hidden_size, hidden_size)``, in the order of the first GRU's columns
         first_bias: of these ``(4 * hidden_size,)``
         weight: 2 W_a above U_2 ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns

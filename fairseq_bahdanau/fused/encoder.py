@@ -9,7 +9,9 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from .gru import Steps, StepsBack, filled, in_columns
+from .columns import filled, in_columns
+from .gradients import StepsBack
+from .loop import Steps
 from .matmul import Product
 from .once import differentiable_once
 

@@ -2,10 +2,13 @@
 
 :func:`unroll` gives the numbers of ``BahdanauDecoder.unroll`` from fewer and larger operations. Two things differ from
 what autograd does: the products that give the weights' gradients are taken once, over all steps, and the hidden layer
-of the attention is computed again where autograd would keep it of every step.
+of the attention, ``(batch, src_len, attention_dim)``, is computed again where autograd would keep it of every step.
+
+That layer is the dearest part beside the products. It is written as tanh(x) = 2 sigmoid(2x) - 1, since PyTorch's
+sigmoid on a CPU is faster than its tanh; the -1 is the same at all positions, so the softmax does not see it.
 """
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -13,11 +16,94 @@ from torch.nn import functional as F
 
 from ..attention import Source
 from ..recurrence import State
-from .gru import Steps, StepsBack, filled, in_columns
+from .columns import blocks, filled, in_columns, slices
+from .gradients import LooksBack, StepsBack, with_energy
 from .layers import Layers
-from .look import Looks, LooksBack
-from .matmul import Product
+from .matmul import adding_product
 from .once import differentiable_once
+from .prepare import prepare
+
+PADDING_SCORE = -30000.0  # added to a score: float16 holds the sum, and its exponential is 0 in every type
+
+
+class Steps:
+    """Takes steps forwards: s_t = (1 - update) * new + update * s_{t-1}, new = tanh(x + reset * (U s_{t-1} + b)).
+
+    Args:
+        columns: ``(steps, batch, query_dim + 4 * hidden_size)``, which has in it what enters from outside
+        weight: ``(query_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
+        before: the state ``(batch, hidden_size)`` before every step
+        after: memory for that after every step
+    """
+
+    def __init__(self, columns: Tensor, weight: Tensor, before: Sequence[Tensor], after: Sequence[Tensor]):
+        hidden_size = weight.size(1)
+        query_dim = weight.size(0) - 3 * hidden_size
+        self.before, self.after = before, after
+        self.query, self.recurrent, self.reset, self.renew, self.new = blocks(columns, query_dim, hidden_size)
+        self.from_state, self.from_input, self.gates = slices(columns, query_dim, hidden_size)
+        self.add_product = adding_product(weight, columns.size(1))
+
+    def multiply(self, t: int) -> None:
+        """Adds what the state gives to step ``t``: its query, and its part of the gates."""
+        self.add_product(self.from_state[t], self.before[t])
+
+    def move(self, t: int) -> None:
+        """Computes the state after step ``t``, once all has entered the columns."""
+        self.gates[t].sigmoid_()
+        self.new[t].addcmul_(self.reset[t], self.recurrent[t]).tanh_()
+        torch.lerp(self.new[t], self.before[t], self.renew[t], out=self.after[t])
+
+
+class Looks:
+    """Looks once a step: a_t = softmax of e_tj = 2 v' sigmoid(2 (W_a s + U_a h_j + b_a)), then the average by a_t.
+
+    Args:
+        keys: U_a h_j + b_a, ``(batch, src_len, attention_dim)``
+        values: what is averaged, 0 on padding: W_c h_j, or h_j, ``(batch, src_len, value_dim)``
+        context_weight: W_c ``(3 * hidden_size, value_dim)`` for h_j; None where the values contain it
+        energy: 2 v ``(attention_dim,)``
+        padding_mask: ``(batch, src_len)``, True on padding
+        steps: how many there will be
+    """
+
+    def __init__(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        context_weight: Optional[Tensor],
+        energy: Tensor,
+        padding_mask: Tensor,
+        steps: int,
+    ):
+        batch, src_len, self.attention_dim = keys.shape
+        self.keys, self.values, self.context_weight, self.energy = keys, values, context_weight, energy
+        self.attention = keys.new_empty(steps, batch, src_len)
+        self.rows = self.attention.unbind()
+        self.padding_mask = padding_mask
+        self.padding_scores = keys.new_zeros(batch, src_len).masked_fill(padding_mask, PADDING_SCORE).view(-1)
+        self.layer, self.average = torch.empty_like(keys), values.new_empty(batch, 1, values.size(2))
+        self.add_product = None if context_weight is None else adding_product(context_weight, batch)
+
+    def look(self, t: int, query: Tensor) -> None:
+        """Computes a_t of ``query``, 2 W_a s ``(batch, attention_dim)``."""
+        torch.add(query.unsqueeze(1), self.keys, alpha=2, out=self.layer).sigmoid_()
+        scores = torch.addmv(self.padding_scores, self.layer.view(-1, self.attention_dim), self.energy)
+        torch.softmax(scores.view(self.padding_mask.shape), dim=1, out=self.rows[t])
+
+    def add_average(self, t: int, gates: Tensor) -> None:
+        """Adds W_c c_t to ``gates``: sum_j a_tj (W_c h_j), or by way of c_t = sum_j a_tj h_j."""
+        attention = self.rows[t].unsqueeze(1)
+        if self.context_weight is None and gates.device.type != "cpu":
+            gates.unsqueeze(1).baddbmm_(attention, self.values)
+            return
+        # On a CPU MKL would write to the columns, which are no tensor of their own, one sentence after the other.
+        average = torch.bmm(attention, self.values, out=self.average).squeeze(1)
+        gates.add_(average) if self.add_product is None else self.add_product(gates, average)
+
+    def masked(self) -> Tensor:
+        """Returns the attention ``(batch, steps, src_len)``, 0 on padding and in a row that is all padding."""
+        return self.attention.transpose(0, 1).masked_fill(self.padding_mask.unsqueeze(1), 0.0).contiguous()
 
 
 class FusedLoop(torch.autograd.Function):
@@ -29,7 +115,7 @@ class FusedLoop(torch.autograd.Function):
     Args:
         embed_gates: ``(batch, tgt_len, 3 * hidden_size)``
         state: s_0 ``(batch, hidden_size)``
-        keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.look.Looks` takes them
+        keys, values, context_weight, energy: as :class:`Looks` takes them
         weight: 2 W_a above U ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
         bias: ``(attention_dim + 4 * hidden_size,)``, of the columns
         first_gates: W_c c_0 ``(batch, 3 * hidden_size)`` where s_0 does not look; None where it does
@@ -102,36 +188,6 @@ class FusedLoop(torch.autograd.Function):
         )  # fmt: skip
 
 
-def with_energy(weight: Tensor, energy: Tensor) -> Tensor:
-    """Returns a loop's weight with v folded into its first rows, W_a, as the gradients of queries come without it."""
-    scaled = weight.clone()
-    scaled.narrow(0, 0, energy.size(0)).mul_(energy.unsqueeze(1))
-    return scaled
-
-
-class Prepared(NamedTuple):
-    """Holds what the looks of a loop read, in the type of the loop; fields as ``Looks`` takes them."""
-
-    keys: Tensor
-    values: Tensor
-    context_weight: Optional[Tensor]
-    energy: Tensor
-
-
-def prepare(decoder: Layers, source: Source, tgt_len: int, dtype: torch.dtype) -> Prepared:
-    """Prepares what the looks read; the values are 0 on padding: no context in a row that is all padding."""
-    annotations, context_weight = source.values.to(dtype), decoder.recurrence.context_gates.weight.to(dtype)
-    values, folded = annotations, folds(annotations.size(1), tgt_len, *context_weight.shape)
-    if folded:
-        values = Product.apply(annotations, context_weight, None)
-    return Prepared(
-        source.keys.to(dtype).contiguous(),
-        values.masked_fill(source.padding_mask.unsqueeze(2), 0.0),
-        None if folded else context_weight,
-        2 * decoder.attention.energy.to(dtype),
-    )
-
-
 def unroll(
     decoder: Layers, embed_gates: Tensor, last: State, source: Source, looks_late: bool = False
 ) -> Tuple[State, Tensor]:
@@ -152,14 +208,3 @@ def unroll(
     state, padding_mask = last.cell.to(dtype), source.padding_mask
     states, attention = FusedLoop.apply(embed_gates, state, *prepared, weight, bias, first_gates, padding_mask)
     return State(states, torch.bmm(attention, source.values.to(dtype))), attention
-
-
-def folds(src_len: int, tgt_len: int, gates: int, annotation_dim: int) -> bool:
-    """Tells whether W_c is multiplied with all annotations before the loop, and not with every context within it.
-
-    By the number of multiplications of a sentence, where those before the loop count two thirds: their matrices have
-    ``src_len`` times as many rows, and the loop is shorter by an operation.
-    """
-    before = src_len * annotation_dim * gates + tgt_len * src_len * gates
-    within = tgt_len * src_len * annotation_dim + tgt_len * annotation_dim * gates
-    return 2 * before < 3 * within

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..search import begin_search as carry
 from ..search import follow
 from .layers import ConditionalLayers, Layers
-from .look import PADDING_SCORE
+from .loop import PADDING_SCORE
 from .matmul import linear, packed_product
 
 EncoderOut = Dict[str, List[Tensor]]

@@ -9,7 +9,7 @@ from support import SOURCES, TARGETS, build_model, members, pad, shake
 
 from fairseq_bahdanau.export import readable
 from fairseq_bahdanau.fused import Fused
-from fairseq_bahdanau.fused.loop import folds
+from fairseq_bahdanau.fused.prepare import folds
 
 LEARNT = ("query_proj.weight", "energy", "context_gates.weight", "context_gates.bias", "state_gates.weight")
 LEARNT += ("state_gates.bias",)

@@ -8,7 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_bahdanau.export import readable
 from fairseq_bahdanau.fused.conditional import FusedConditionalLoop
-from fairseq_bahdanau.fused.loop import FusedLoop, folds
+from fairseq_bahdanau.fused.loop import FusedLoop
+from fairseq_bahdanau.fused.prepare import folds
 
 
 class Count(TorchDispatchMode):
@@ -30,7 +31,7 @@ class Count(TorchDispatchMode):
 BOUNDS = {"look-update-generate": (10, 30), "update-look-generate": (10, 30), "update-look-update-generate": (16, 36)}
 SHAPES = {"folded": (6, (10, 14)), "not folded": (40, (2, 4))}  # source, and two target lengths
 # On a CPU a product of oneDNN and its addition to the columns are two operations, and so are the average by the
-# attention and its addition; elsewhere each is one.
+# attention and its addition; elsewhere each is one. Where the gates are not folded there is one such product more.
 MORE_ON_A_CPU = {"look-update-generate": 2, "update-look-generate": 2, "update-look-update-generate": 3}
 
 
@@ -88,7 +89,8 @@ def test_operations_per_step(order, shape):
     found = per_step(order, shape, "meta")
     assert found[0] <= forward + (shape == "not folded") and found[1] <= both, found
     on_cpu = per_step(order, shape, "cpu")
-    assert on_cpu[0] <= forward + MORE_ON_A_CPU[order] and on_cpu[1] <= both, on_cpu
+    more = MORE_ON_A_CPU[order] + (shape == "not folded")
+    assert on_cpu[0] <= forward + more and on_cpu[1] <= both + (shape == "not folded"), on_cpu
 
 
 @orders
