@@ -13,7 +13,7 @@ from .gradients import LooksBack, StepsBack, with_energy
 from .layers import ConditionalLayers
 from .loop import Looks, Steps
 from .once import differentiable_once
-from .prepare import prepare
+from .prepare import Prepared, prepare
 
 
 class FusedConditionalLoop(torch.autograd.Function):
@@ -22,7 +22,7 @@ class FusedConditionalLoop(torch.autograd.Function):
     Args:
         embed_gates: of the first GRU, ``(batch, tgt_len, 3 * hidden_size)``
         state: s_0 ``(batch, hidden_size)``
-        keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.loop.Looks` takes them
+        keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.prepare.Prepared` has them
         first_weight: U_1 ``(3 * hidden_size, hidden_size)``, in the order of the first GRU's columns
         first_bias: of these ``(4 * hidden_size,)``
         weight: 2 W_a above U_2 ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
@@ -55,7 +55,7 @@ class FusedConditionalLoop(torch.autograd.Function):
         between = state.new_empty(tgt_len, *state.shape)  # s'_t
         s, s_between = states.unbind(), between.unbind()
         first, second = Steps(first_columns, first_weight, s, s_between), Steps(columns, weight, s_between, s[1:])
-        looks = Looks(keys, values, context_weight, energy, padding_mask, tgt_len)
+        looks = Looks(Prepared(keys, values, context_weight, energy), padding_mask, tgt_len)
         for t in range(tgt_len):
             first.multiply(t)
             first.move(t)
@@ -86,7 +86,7 @@ class FusedConditionalLoop(torch.autograd.Function):
         keys, values, context_weight, energy, first_weight, weight, *kept = ctx.saved_tensors
         first_columns, columns, states, between, attention = kept
         tgt_len, attention_dim = columns.size(0), keys.size(2)
-        looks = LooksBack(keys, values, context_weight, energy, attention, attention_gradient)
+        looks = LooksBack(Prepared(keys, values, context_weight, energy), attention, attention_gradient)
         first = StepsBack(first_columns, first_weight, states.narrow(0, 0, tgt_len))
         second = StepsBack(columns, with_energy(weight, energy), between)
         queries = columns.narrow(2, 0, attention_dim).unbind()

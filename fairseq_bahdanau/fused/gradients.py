@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .columns import blocks, slices
 from .matmul import adding_product, weight_gradient
+from .prepare import Prepared
 
 
 class StepsBack:
@@ -82,21 +83,13 @@ class LooksBack:
     Every gradient through the hidden layer carries a factor v; it is multiplied once, at the end.
 
     Args:
-        keys, values, context_weight, energy: as ``Looks`` takes them
+        read: as ``Looks`` takes it
         attention: as it returned it, ``(batch, steps, src_len)``
         attention_gradient: of that
     """
 
-    def __init__(
-        self,
-        keys: Tensor,
-        values: Tensor,
-        context_weight: Optional[Tensor],
-        energy: Tensor,
-        attention: Tensor,
-        attention_gradient: Tensor,
-    ):
-        self.keys, self.values, self.context_weight, self.energy = keys, values, context_weight, energy
+    def __init__(self, read: Prepared, attention: Tensor, attention_gradient: Tensor):
+        self.keys, self.values, self.context_weight, self.energy = keys, values, context_weight, energy = read
         self.attention, self.rows = attention, attention.unbind(dim=1)
         gradient = attention_gradient.transpose(0, 1).clone(memory_format=torch.contiguous_format)
         self.by_attention, self.by_scores = gradient.unbind(), torch.empty_like(gradient)

@@ -8,7 +8,7 @@ That layer is the dearest part beside the products. It is written as tanh(x) = 2
 sigmoid on a CPU is faster than its tanh; the -1 is the same at all positions, so the softmax does not see it.
 """
 
-from typing import Optional, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from .gradients import LooksBack, StepsBack, with_energy
 from .layers import Layers
 from .matmul import adding_product
 from .once import differentiable_once
-from .prepare import prepare
+from .prepare import Prepared, prepare
 
 PADDING_SCORE = -30000.0  # added to a score: float16 holds the sum, and its exponential is 0 in every type
 
@@ -59,25 +59,14 @@ class Looks:
     """Looks once a step: a_t = softmax of e_tj = 2 v' sigmoid(2 (W_a s + U_a h_j + b_a)), then the average by a_t.
 
     Args:
-        keys: U_a h_j + b_a, ``(batch, src_len, attention_dim)``
-        values: what is averaged, 0 on padding: W_c h_j, or h_j, ``(batch, src_len, value_dim)``
-        context_weight: W_c ``(3 * hidden_size, value_dim)`` for h_j; None where the values contain it
-        energy: 2 v ``(attention_dim,)``
+        read: what it reads of the source
         padding_mask: ``(batch, src_len)``, True on padding
         steps: how many there will be
     """
 
-    def __init__(
-        self,
-        keys: Tensor,
-        values: Tensor,
-        context_weight: Optional[Tensor],
-        energy: Tensor,
-        padding_mask: Tensor,
-        steps: int,
-    ):
+    def __init__(self, read: Prepared, padding_mask: Tensor, steps: int):
+        self.keys, self.values, self.context_weight, self.energy = keys, values, context_weight, _ = read
         batch, src_len, self.attention_dim = keys.shape
-        self.keys, self.values, self.context_weight, self.energy = keys, values, context_weight, energy
         self.attention = keys.new_empty(steps, batch, src_len)
         self.rows = self.attention.unbind()
         self.padding_mask = padding_mask
@@ -115,7 +104,7 @@ class FusedLoop(torch.autograd.Function):
     Args:
         embed_gates: ``(batch, tgt_len, 3 * hidden_size)``
         state: s_0 ``(batch, hidden_size)``
-        keys, values, context_weight, energy: as :class:`Looks` takes them
+        keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.prepare.Prepared` has them
         weight: 2 W_a above U ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
         bias: ``(attention_dim + 4 * hidden_size,)``, of the columns
         first_gates: W_c c_0 ``(batch, 3 * hidden_size)`` where s_0 does not look; None where it does
@@ -134,7 +123,7 @@ class FusedLoop(torch.autograd.Function):
         s, query, last_query = states.unbind(), weight.narrow(0, 0, keys.size(2)), None
         steps, looks = (
             Steps(columns, weight, s, s[1:]),
-            Looks(keys, values, context_weight, energy, padding_mask, tgt_len),
+            Looks(Prepared(keys, values, context_weight, energy), padding_mask, tgt_len),
         )
         for t in range(tgt_len):
             steps.multiply(t)
@@ -159,7 +148,7 @@ class FusedLoop(torch.autograd.Function):
         keys, values, context_weight, energy, weight, columns, states, attention, last_query = ctx.saved_tensors
         tgt_len, attention_dim, late = columns.size(0), keys.size(2), ctx.late
         scaled = with_energy(weight, energy)
-        looks = LooksBack(keys, values, context_weight, energy, attention, attention_gradient)
+        looks = LooksBack(Prepared(keys, values, context_weight, energy), attention, attention_gradient)
         steps = StepsBack(columns, scaled, states.narrow(0, 0, tgt_len))
         queries = columns.narrow(2, 0, attention_dim).unbind()
         by_states = F.pad(states_gradient.transpose(0, 1), (0, 0, 0, 0, 1, 0))  # from s_0 on

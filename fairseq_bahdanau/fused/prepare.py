@@ -11,12 +11,12 @@ from .matmul import Product
 
 
 class Prepared(NamedTuple):
-    """Holds what the looks of a loop read, in the type of the loop; fields as ``Looks`` takes them."""
+    """Holds what the looks of a loop read, in the type of the loop."""
 
-    keys: Tensor
-    values: Tensor
-    context_weight: Optional[Tensor]
-    energy: Tensor
+    keys: Tensor  # (batch, src_len, attention_dim): U_a h_j + b_a
+    values: Tensor  # (batch, src_len, value_dim): what is averaged, W_c h_j or h_j, 0 on padding
+    context_weight: Optional[Tensor]  # (3 * hidden_size, value_dim): W_c for h_j; None where the values contain it
+    energy: Tensor  # (attention_dim,): 2 v
 
 
 def prepare(decoder: Layers, source: Source, tgt_len: int, dtype: torch.dtype) -> Prepared:
