@@ -36,6 +36,21 @@ def test_torch_func_differentiates_the_decoder(order):
 
 
 @orders
+def test_torch_func_differentiates_by_the_source(order):
+    """The layers are plain ones here; the transform alone says that the readable code must run."""
+    model = shake(build_model(decoder_order=order)).train()
+    encoder_out = {name: [tensor.detach() for tensor in tensors] for name, tensors in model.encoder(SRC_TOKENS).items()}
+
+    def result(annotations):
+        return model.decoder(PREV, {**encoder_out, "encoder_out": [annotations]})[0].logsumexp(dim=2).sum()
+
+    annotations = encoder_out["encoder_out"][0]
+    found = grad(result)(annotations)
+    (wanted,) = torch.autograd.grad(result(annotations.requires_grad_()), annotations)
+    torch.testing.assert_close(found, wanted)
+
+
+@orders
 def test_a_second_derivative_is_refused_by_the_options_name(order):
     model = shake(build_model(decoder_order=order)).train()
     wanted = gradients(model)
