@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import fairseq_bahdanau
+from fairseq_bahdanau.complaints import complaining
 
 COMMANDS = ("preprocess", "train", "validate", "generate", "interactive", "hydra-train")
 
@@ -17,7 +18,8 @@ def main() -> None:
     # hydra wants its overrides together, and after its own flags is where they stand.
     given = [*given, f"common.user_dir={user_dir}"] if command == "hydra-train" else ["--user-dir", user_dir, *given]
     sys.argv = [f"fairseq-{command}", *given]
-    importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}").cli_main()
+    with complaining(f"fairseq-{command}: error"):
+        importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}").cli_main()
 
 
 if __name__ == "__main__":

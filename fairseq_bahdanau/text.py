@@ -4,51 +4,108 @@ The standard library is all that they need, so that a small script can load this
 """
 
 import contextlib
+import gzip
 import itertools
 import os
+import re
 import sys
+import zlib
 from typing import Dict, Iterable, Iterator, List, Sequence, Sized, TextIO
 
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-def decode_lines(file: Iterable[bytes], name: str, errors: str = "strict") -> Iterator[str]:
-    r"""Decodes the lines of an open UTF-8 file one by one, without their ends.
+# How files begin that are no text in UTF-8, and what a user does about it.
+OTHER_FORMATS = {
+    b"\x1f\x8b": "compressed by gzip: decompress it (a file may also be named .gz)",
+    b"BZh": "compressed by bzip2: decompress it",
+    b"\xfd7zXZ": "compressed by xz: decompress it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: decompress it",
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"\xff\xfe": "UTF-16 text: iconv -f UTF-16 -t UTF-8 converts it",
+    b"\xfe\xff": "UTF-16 text: iconv -f UTF-16 -t UTF-8 converts it",
+}
 
-    Lines are cut at ``\n`` alone and a carriage return counts as a space, so that no line is ever split or lost.
+
+def require_text(name: str, head: bytes) -> None:
+    """Checks the first line of a file, since bytes of another format may by chance be those of a text.
+
+    Raises:
+        ValueError: a compressed file, or UTF-16; says what to do
+    """
+    for signature, advice in OTHER_FORMATS.items():
+        if head.startswith(signature) and not head.isascii():
+            raise ValueError(f"{name} is {advice}")
+    if head.count(0) * 3 > len(head):
+        raise ValueError(f"{name} has a NUL byte in every other place, and is no text in UTF-8 (UTF-16?)")
+
+
+def decode_lines(file: Iterable[bytes], name: str, errors: str = "strict") -> Iterator[str]:
+    r"""Decodes the lines of an open UTF-8 file one by one, without their ends: the one rule by which text is read.
+
+    Lines are cut at ``\n`` alone and a carriage return counts as a space, so that no line is ever split or lost; in
+    front of ``\n`` it is part of the line's end. A byte order mark at the head of the file is no part of the text.
 
     Args:
         file: yields lines as bytes, as every binary file does
         name: what a complaint calls it
-        errors: ``replace`` puts a sign in the place of bytes that are not UTF-8; ``strict`` refuses them
+        errors: ``replace`` puts a sign in the place of bytes that are not UTF-8, and says so on standard error;
+            ``strict`` refuses them
 
     Raises:
-        ValueError: bytes that are not UTF-8
+        ValueError: bytes that are not UTF-8, or another format altogether; names the line
     """
     begin = 0
-    for line in file:
+    for number, line in enumerate(file, start=1):
+        if number == 1:
+            require_text(name, line)
         try:
-            yield line.decode("utf-8", errors).rstrip("\n").replace("\r", " ")
+            text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{name} is not UTF-8 text, at byte {begin + error.start}") from error
+            where = f"{name}, line {number}"
+            if errors == "strict":
+                raise ValueError(f"{where}: not UTF-8 text, at byte {begin + error.start}") from error
+            print(f"{where}: bytes that are not UTF-8 are replaced by \N{REPLACEMENT CHARACTER}", file=sys.stderr)
+            text = line.decode("utf-8", errors)
+        if number == 1 and text.startswith("\ufeff"):
+            text = text[1:]
+        yield re.sub(r"\r?\n\Z", "", text).replace("\r", " ")
         begin += len(line)
 
 
+@contextlib.contextmanager
+def open_bytes(path: str) -> Iterator[Iterable[bytes]]:
+    """Opens a file, standard input where ``path`` is ``-``, or what ``path.gz`` holds, for its lines as bytes.
+
+    Raises:
+        ValueError: a file that is not there, or cannot be decompressed
+    """
+    try:
+        if path == "-":
+            yield sys.stdin.buffer
+        elif path.endswith(".gz"):
+            with gzip.open(path, "rb") as file:
+                yield file
+        else:
+            with open(path, "rb") as file:
+                yield file
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or f"not a whole gzip file ({error})"
+        raise ValueError(f"cannot read {path}: {reason}") from error
+
+
 def stream_lines(path: str, errors: str = "strict") -> Iterator[str]:
-    r"""Yields the lines of a UTF-8 file, or of standard input where ``path`` is ``-``, as they are needed.
+    r"""Yields the lines of a UTF-8 file as they are needed; see :func:`open_bytes` and :func:`decode_lines`.
 
     Args:
-        path: the file
+        path: the file; ``-``: standard input
         errors: as :func:`decode_lines` takes it
 
     Raises:
         ValueError: a file that is not there, or not UTF-8
     """
-    try:
-        with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
-            yield from decode_lines(file, path, errors)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+    with open_bytes(path) as file:
+        yield from decode_lines(file, "standard input" if path == "-" else path, errors)
 
 
 def read_lines(path: str, errors: str = "strict") -> List[str]:

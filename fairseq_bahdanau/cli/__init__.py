@@ -8,6 +8,8 @@ import logging
 import os
 from typing import Callable, List, Optional
 
+from fairseq_bahdanau.complaints import complaining
+
 # Importing fairseq has told every library to log all it does (fairseq/models/wav2vec/wav2vec2_classification.py);
 # fairseq's own commands log from this level on.
 logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
@@ -30,7 +32,7 @@ def run_and_print(
 ) -> None:
     """Parses a command line, runs a function on it, and prints the lines that it returns.
 
-    A ValueError of the function is a complaint to the user: it is printed as one line, and the exit code is 2.
+    An error of the function is printed as one line, and the exit code is 2.
 
     Args:
         parser: of the command line
@@ -38,11 +40,8 @@ def run_and_print(
         arguments: of the command line; None: the program's own
     """
     args = parser.parse_args(arguments)
-    try:
-        lines = run(args)
-    except ValueError as error:
-        parser.error(str(error))
-    print("\n".join(lines))
+    with complaining(f"{parser.prog}: error", code=2):
+        print("\n".join(run(args)))
 
 
 def make_output_folder(path: str) -> None:

@@ -21,6 +21,7 @@ from fairseq_bahdanau.alignment.links import align, merge_subwords, subword_mark
 from fairseq_bahdanau.alignment.output_files import Hypothesis, write_all
 from fairseq_bahdanau.cli import make_output_folder
 from fairseq_bahdanau.cli.batches import Sentence, encode, line_coders, make_batches
+from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.model import BahdanauModel
 from fairseq_bahdanau.orders import FixedContextDecoder
 from fairseq_bahdanau.text import read_lines, require_same_number_of_lines
@@ -171,10 +172,8 @@ def main(arguments: Optional[List[str]] = None) -> None:
     """Writes the alignments that the command line asks for (``arguments``, or the program's own)."""
     parser = get_parser()
     args = options.parse_args_and_arch(parser, input_args=arguments)
-    try:
+    with complaining(f"{parser.prog}: error", code=2):
         missing = run(args)
-    except ValueError as error:
-        parser.error(str(error))
     if missing:
         parser.exit(1, f"align: {missing}\n")
 

@@ -73,7 +73,7 @@ def test_what_is_wrong_is_said_in_one_line(texts, tmp_path, capsys):
         (["--system", f"x={short}"], f"--system {short} has 2 lines, but --source {texts / 'source'} has 120"),
         (["--reference", short], f"--reference {short} has 2 lines, but --source {texts / 'source'} has 120"),
         (["--reference", tmp_path / "gone"], f"cannot read {tmp_path / 'gone'}: No such file or directory"),
-        (["--reference", tmp_path / "latin"], f"{tmp_path / 'latin'} is not UTF-8 text, at byte 4"),
+        (["--reference", tmp_path / "latin"], f"{tmp_path / 'latin'}, line 1: not UTF-8 text, at byte 4"),
         (["--source", empty], f"--source {empty} is empty"),
         (["--system", "nothing"], "--system nothing: must be NAME=FILE"),
         (["--system", f"steady={short}"], f"--system steady={short}: the name steady is given twice"),

@@ -1,7 +1,10 @@
 """fairseq_bahdanau.text: what is read is what was written, and what is written is whole or not there."""
 
+import bz2
 import contextlib
+import gzip
 import io
+import lzma
 import os
 import signal
 import subprocess
@@ -20,7 +23,10 @@ LINES = [
     (b"one", ["one"]),
     (b"one\n", ["one"]),
     (b"one\n\ntwo\n\n", ["one", "", "two", ""]),
-    (b"one\r\ntw\ro\n", ["one ", "tw o"]),
+    (b"one\r\ntw\ro\n", ["one", "tw o"]),
+    (b"one\r\n\r\n\xef\xbb\xbf\r", ["one", "", "\ufeff "]),
+    (b"\xef\xbb\xbfone\n", ["one"]),
+    (b"\xef\xbb\xbf", [""]),
     ("ä\u2028b\x0b\x0c\x1c\x85\n天\n".encode(), ["ä\u2028b\x0b\x0c\x1c\x85", "天"]),
     (b" \t one\x00 \n", [" \t one\x00 "]),
 ]
@@ -32,6 +38,8 @@ def test_lines_are_cut_at_line_feeds_alone(tmp_path, monkeypatch, content, wante
     assert text.read_lines(str(tmp_path / "a")) == list(text.stream_lines(str(tmp_path / "a"))) == wanted
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
     assert text.read_lines("-") == wanted
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    assert text.read_lines(str(tmp_path / "a.gz")) == wanted
     text.write_lines(str(tmp_path / "b"), wanted)
     assert text.read_lines(str(tmp_path / "b")) == wanted
 
@@ -42,13 +50,48 @@ def test_lines_are_read_as_they_are_needed():
     assert next(text.decode_lines(file, "a")) == "x" and taken == [0]
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "latin").write_bytes("Strasse\nStraße\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"latin is not UTF-8 text, at byte 12$"):
-        text.read_lines(str(tmp_path / "latin"))
+UMLAUTS = "Strasse\nStraße\n"
+UNREADABLE = [  # name, content, the complaint after the name; with errors="replace", too
+    ("latin", UMLAUTS.encode("latin-1"), ", line 2: not UTF-8 text, at byte 12$", False),
+    ("chinese", "\n\n天\n".encode("gb18030"), ", line 3: not UTF-8 text, at byte 2$", False),
+    ("half", UMLAUTS.encode()[:-2], None, False),
+    ("utf16", UMLAUTS.encode("utf-16"), " is UTF-16 text: iconv", True),
+    ("utf16be", b"\xfe\xff" + UMLAUTS.encode("utf-16-be"), " is UTF-16 text: iconv", True),
+    ("utf16nomark", UMLAUTS.encode("utf-16-le"), " has a NUL byte in every other place", True),
+    ("utf32", UMLAUTS.encode("utf-32"), " is UTF-16 text|NUL byte", True),
+    ("gzip", gzip.compress(UMLAUTS.encode()), r" is compressed by gzip: .*\.gz", True),
+    ("bzip2", bz2.compress(UMLAUTS.encode()), " is compressed by bzip2", True),
+    ("xz", lzma.compress(UMLAUTS.encode()), " is compressed by xz", True),
+    ("plain.gz", UMLAUTS.encode(), ": not a whole gzip file", True),
+    ("short.gz", gzip.compress(UMLAUTS.encode())[:-6], ": not a whole gzip file", True),
+    ("spoilt.gz", gzip.compress(UMLAUTS.encode() * 99)[:20] + b"\xff" * 40, ": not a whole gzip file", True),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "wanted", "always"), UNREADABLE, ids=[row[0] for row in UNREADABLE])
+def test_what_is_no_text_is_named_with_file_and_line(tmp_path, monkeypatch, name, content, wanted, always):
+    path = tmp_path / name
+    path.write_bytes(content)
+    for errors in ("strict", "replace") if always else ("strict",):
+        if wanted is not None:
+            with pytest.raises(ValueError, match=f"{path}({wanted})"):
+                text.read_lines(str(path), errors)
+    if wanted is not None and not name.endswith(".gz"):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+        with pytest.raises(ValueError, match=f"^standard input({wanted})"):
+            text.read_lines("-")
+
+
+def test_bytes_that_are_replaced_are_reported(tmp_path, capsys):
+    (tmp_path / "latin").write_bytes(UMLAUTS.encode("latin-1"))
     assert text.read_lines(str(tmp_path / "latin"), errors="replace") == ["Strasse", "Stra\ufffde"]
-    with pytest.raises(ValueError, match=r"cannot read .*gone: No such file"):
-        text.read_lines(str(tmp_path / "gone"))
+    assert capsys.readouterr().err == f"{tmp_path / 'latin'}, line 2: bytes that are not UTF-8 are replaced by \ufffd\n"
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    for name, wanted in (("gone", "No such file"), ("gone.gz", "No such file"), ("", "Is a directory")):
+        with pytest.raises(ValueError, match=f"cannot read {tmp_path / name}: {wanted}"):
+            text.read_lines(str(tmp_path / name))
 
 
 def test_parallel_lines(tmp_path):
