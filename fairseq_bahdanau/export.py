@@ -59,7 +59,8 @@ class ExportableEncoder(nn.Module):
         padding_mask = src_tokens.eq(self.encoder.padding_idx)
         # Positions of the words from first to last, and from last to first; then of the padding.
         columns = torch.arange(src_tokens.size(1), device=src_tokens.device)
-        forwards = padding_mask.long().argsort(dim=1, stable=True)
+        # (No two keys are equal: ONNX has no stable sort.)
+        forwards = torch.where(padding_mask, columns + src_tokens.size(1), columns).argsort(dim=1)
         backwards = torch.where(padding_mask, -1, columns).argsort(dim=1, descending=True)
         read = self.encoder.embed_tokens(src_tokens)
         for ways in self.loop.layers:

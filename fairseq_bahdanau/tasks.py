@@ -5,7 +5,7 @@ that its search leaves empty (fairseq issue 3533). ``translation_sorted_within``
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 from fairseq.data import BaseWrapperDataset, LanguagePairDataset
@@ -19,18 +19,36 @@ class TranslationUnkTask(TranslationTask):
     """Gives every target word the source word that it attends to most (Luong et al. 2015, section 3.3; Jean et al.
     2015, section 3.3), so that ``--replace-unk DICTIONARY`` (or ``''`` to copy) can replace ``<unk>`` by it."""
 
+    aligns_words = True  # so that --replace-unk is let in
+
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """Builds fairseq's generator, and notes whether ``--replace-unk`` is given.
 
         Raises:
             ValueError: with ``--print-alignment``, whose form of alignment ``--replace-unk`` cannot read
         """
-        self.aligns = getattr(args, "replace_unk", None) is not None
-        if self.aligns and getattr(args, "print_alignment", None):
+        self.replaces = getattr(args, "replace_unk", None) is not None
+        self.known = len(self.source_dictionary)
+        if self.replaces and getattr(args, "print_alignment", None):
             raise ValueError(
                 "--replace-unk and --print-alignment exclude each other: run fairseq-generate once for each"
             )
         return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn)
+
+    def get_interactive_tokens_and_lengths(
+        self, lines: List[str], encode_fn: Callable[[str], str]
+    ) -> Tuple[List[Tensor], List[int]]:
+        """Turns lines into tokens as fairseq does; with ``--replace-unk``, unknown words keep their spelling.
+
+        fairseq-interactive spells a source from its tokens. So the dictionary learns the unknown words of these lines,
+        in place of those of the lines before; the model does not see their numbers.
+        """
+        dictionary = self.source_dictionary
+        for word in dictionary.symbols[self.known :]:
+            del dictionary.indices[word]
+        del dictionary.symbols[self.known :], dictionary.count[self.known :]
+        tokens = [dictionary.encode_line(encode_fn(line), add_if_not_exist=self.replaces).long() for line in lines]
+        return tokens, [len(sentence) for sentence in tokens]
 
     def inference_step(
         self, generator, models, sample, prefix_tokens=None, constraints=None
@@ -39,8 +57,12 @@ class TranslationUnkTask(TranslationTask):
 
         Its ``alignment`` is then a source position for each target token.
         """
+        if self.replaces:
+            src_tokens = sample["net_input"]["src_tokens"]
+            src_tokens = src_tokens.masked_fill(src_tokens >= self.known, self.source_dictionary.unk())
+            sample = {**sample, "net_input": {**sample["net_input"], "src_tokens": src_tokens}}
         hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
-        if self.aligns:
+        if self.replaces:
             for src_tokens, of_sentence in zip(sample["net_input"]["src_tokens"], hypotheses):
                 for hypothesis in of_sentence:
                     hypothesis["alignment"] = self.most_attended(hypothesis["attention"], src_tokens)

@@ -1,24 +1,50 @@
 """Translates raw text with a model that a recipe has trained; ``translate.sh`` calls it.
 
-Every line of the input has its line in the output: lines are cut at ``\\n`` alone, bytes that are not UTF-8 are
-replaced, an empty line stays empty, and one that is too long for the model is translated in parts.
+Text streams through: block by block it is read, translated and written, in order. Every line of the input has its line
+in the output: lines are cut at ``\\n`` alone, bytes that are not UTF-8 are replaced, an empty line stays empty, and one
+that is too long for the model is translated in parts. Of all that changes a text, standard error tells.
 """
 
 import argparse
+import itertools
 import json
-import subprocess
+import logging
 import sys
-import tempfile
+import warnings
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-import without_fairseq  # noqa: F401
+import fairseq_bahdanau  # noqa: F401  the package itself, before modules that do without fairseq
+
+# isort: split
+from fairseq import options
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from moses import detokenize, tokenize
 from segment import processor
+from tqdm import tqdm
 
-from fairseq_bahdanau.text import read_lines
+from fairseq_bahdanau.cli.batches import Sentence, count_unknown, encode
+from fairseq_bahdanau.cli.translating import (
+    LIMIT,
+    SEARCH,
+    Translation,
+    align_pieces,
+    build_generator,
+    load,
+    longest_sentence,
+    parse,
+    replace_unknown,
+    report_unknown,
+    search,
+)
+from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.hypotheses import load_align_dict
+from fairseq_bahdanau.text import read_lines, stream_lines
 
-LONGEST = 1000  # tokens; fairseq's translation task refuses more than 1,024
+PROGRAM = "translate.py"
+LONGEST = 400  # tokens of a part: the limit of its translation is then below the 1,024 tokens that models are made for
+BLOCK = 1000  # lines
+HONOURED = [name for name in SEARCH if name not in ("data", "path", "source_lang", "target_lang", "left_pad_source")]
 
 
 class Text(NamedTuple):
@@ -31,21 +57,48 @@ class Text(NamedTuple):
     lowercase: bool
 
 
+class Line(NamedTuple):
+    """A line is held as its parts: none if it is blank, several if it is long."""
+
+    name: str
+    parts: List[List[str]]  # pieces
+
+
 def find_pair(checkpoint: Path) -> Path:
     """Finds the folder of the language pair in which a checkpoint lies.
 
     Raises:
-        SystemExit: no such file, or one that is not in a recipe's folder
+        ValueError: no such file, or one that is not in a recipe's folder
     """
     if not checkpoint.is_file():
-        sys.exit(f"translate.py: no such checkpoint: {checkpoint}")
+        raise ValueError(f"no such checkpoint: {checkpoint}")
     for folder in checkpoint.resolve().parents:
         if (folder / "text.json").is_file():
             return folder
-    sys.exit(f"translate.py: {checkpoint} does not lie where a recipe trained it: no folder above it has a text.json")
+    raise ValueError(f"{checkpoint} does not lie where a recipe trained it: no folder above it has a text.json")
 
 
-def encode(line: str, text: Text, model: Optional[str]) -> List[str]:
+def read_text(pair: Path) -> Tuple[Text, Optional[str], Path]:
+    """Reads how text is treated; returns that, the file of the model of pieces (None: words), and the folder of data.
+
+    Raises:
+        ValueError: a file that is missing or not what a recipe writes
+    """
+    path = pair / "text.json"
+    try:
+        text = Text(**json.loads("\n".join(read_lines(str(path)))))
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not what a recipe writes: run the recipe's stage 'binarize'") from error
+    model = pair / "spm.model"
+    if text.pieces == "sentencepiece" and not model.is_file():
+        raise ValueError(f"{model} is missing: run the recipe's stage 'segment'")
+    folders = [folder for folder in (pair / "bin", pair / "bin0") if folder.is_dir()]
+    if not folders:
+        raise ValueError(f"{pair / 'bin'} is missing: run the recipe's stage 'binarize'")
+    return text, str(model) if text.pieces == "sentencepiece" else None, folders[0]
+
+
+def encode_line(line: str, text: Text, model: Optional[str]) -> List[str]:
     """Turns a line into the tokens of the model."""
     line = " ".join(line.split())
     if text.moses and line:
@@ -55,63 +108,137 @@ def encode(line: str, text: Text, model: Optional[str]) -> List[str]:
     return line.split() if model is None else processor(model).encode(line, out_type=str)
 
 
-def decode(tokens: str, text: Text, model: Optional[str]) -> str:
+def decode_line(tokens: str, text: Text, model: Optional[str]) -> str:
     """Turns tokens of the model into text."""
     line = tokens if model is None else processor(model).decode(tokens.split())
     return detokenize(line, text.target) if text.moses else line
 
 
-def search(tokens: List[str], arguments: List[str]) -> Dict[int, str]:
-    """Has fairseq-interactive translate lines of tokens; returns the translations by the number of the line.
+def cut(tokens: List[str], longest: int, in_pieces: bool) -> List[List[str]]:
+    """Cuts a long line into parts: behind the last end of a sentence that leaves a part of half the greatest length or
+    more, else between words, else anywhere.
+
+    Args:
+        longest: the greatest number of tokens of a part
+        in_pieces: tokens are pieces of words, of which the first begins with ``▁``
+    """
+    parts = []
+    while len(tokens) > longest:
+        ends = [
+            n for n in range(longest, longest // 2, -1) if tokens[n - 1].endswith((".", "!", "?", "。", "！", "？"))
+        ]
+        words = [n for n in range(longest, 0, -1) if tokens[n].startswith("▁") or not in_pieces]
+        end = (ends or words or [longest])[0]
+        parts.append(tokens[:end])
+        tokens = tokens[end:]
+    return [*parts, tokens] if tokens else parts
+
+
+def read_blocks(path: str, size: int) -> Iterator[List[Tuple[int, str]]]:
+    """Yields the lines of a file with their numbers, so many at a time."""
+    numbered = enumerate(stream_lines(path, errors="replace"), start=1)
+    while block := list(itertools.islice(numbered, size)):
+        yield block
+
+
+def prepare(number: int, line: str, text: Text, model: Optional[str], longest: int) -> Line:
+    """Cuts a line into tokens and parts; says so where it is long, or where no token of it is left."""
+    tokens, name = encode_line(line, text, model), f"line {number}"
+    parts = cut(tokens, longest, model is not None)
+    if len(parts) > 1:
+        print(f"{PROGRAM}: {name} has {len(tokens)} tokens: translated in {len(parts)} parts", file=sys.stderr)
+    if not parts and line.strip():
+        print(f"{PROGRAM}: {name} has no token that the model could read: its translation is empty", file=sys.stderr)
+    return Line(name, parts)
+
+
+class Translator:
+    """A translator turns blocks of lines into their translations.
+
+    Args:
+        cfg: fairseq's options
+        text: how text is treated
+        model: the file of the model of pieces, if there is one
+    """
+
+    def __init__(self, cfg, text: Text, model: Optional[str]):
+        self.cfg, self.text, self.model = cfg, text, model
+        self.task, self.models = load(cfg)
+        self.generator = build_generator(cfg, self.task, self.models)
+        self.translations = load_align_dict(cfg.generation.replace_unk)
+        self.longest = longest_sentence(cfg, self.models, 0)
+        self.unknown = self.tokens = 0
+
+    def spell(self, source: Sentence, translation: Translation) -> str:
+        """Returns the words of a hypothesis, unknown ones replaced where that is asked for."""
+        dictionary = self.task.target_dictionary
+        if self.translations is None:
+            pieces = [dictionary[token] for token in translation.hypothesis["tokens"].tolist()]
+        else:
+            alignment = align_pieces(self.task, source, translation)
+            pieces = replace_unknown(alignment, dictionary.unk_string(), self.translations).target
+        return decode_line(" ".join(pieces[:-1]), self.text, self.model)
+
+    def translate(self, block: List[Tuple[int, str]]) -> List[str]:
+        """Translates lines, which are given with their numbers."""
+        longest = min(LONGEST, self.longest[0] - 1)  # without </s>
+        lines = [prepare(number, line, self.text, self.model, longest) for number, line in block]
+        sources, names = [], []
+        for line in lines:
+            for part, pieces in enumerate(line.parts, start=1):
+                names.append(line.name if len(line.parts) == 1 else f"{line.name}, part {part}")
+                sources.append(encode(names[-1], " ".join(pieces), self.task.source_dictionary, self.longest))
+        unknown, tokens = count_unknown(sources, self.task.source_dictionary)
+        self.unknown, self.tokens = self.unknown + unknown, self.tokens + tokens
+        found = iter(zip(sources, search(self.cfg, self.task, self.models, self.generator, sources, names)))
+        spelt = (self.spell(source, best) for source, (best, *_) in found)
+        return [" ".join(itertools.islice(spelt, len(line.parts))) for line in lines]
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Makes the parser of fairseq-interactive's command line, with defaults of our own."""
+    parser = options.get_interactive_generation_parser()
+    parser.prog, parser.usage = PROGRAM, "bash recipes/translate.sh CHECKPOINT [options] < in > out"
+    parser.set_defaults(batch_size=64, max_tokens=4000, **LIMIT)
+    return parser
+
+
+def run(checkpoint: str, given: List[str]) -> None:
+    """Translates text by a checkpoint, or by several joined by ``:``.
+
+    Args:
+        given: options
 
     Raises:
-        SystemExit: it failed; its last line says why
+        ValueError: what is wrong with an option or a file
     """
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in tokens)
-        file.flush()
-        command = [str(Path(sys.executable).with_name("fairseq-interactive")), *arguments, "--input", file.name]
-        finished = subprocess.run(command, capture_output=True)
-    if finished.returncode:
-        complaint = finished.stderr.decode(errors="replace").strip().split("\n")[-1]
-        sys.exit(f"translate.py: fairseq-interactive failed: {complaint}")
-    found: Dict[int, str] = {}
-    for line in finished.stdout.decode().split("\n"):
-        if line.startswith("H-"):
-            number, _, hypothesis = line[2:].split("\t", 2)
-            found.setdefault(int(number), hypothesis)  # the best of an n-best list
-    return found
+    pair = find_pair(Path(checkpoint.split(":")[0]))
+    text, model, data = read_text(pair)
+    own = [str(data), "--path", checkpoint, "--source-lang", text.source, "--target-lang", text.target]
+    args = parse(get_parser(), own, given, HONOURED)
+    if args.sampling and args.beam != 1:
+        raise ValueError("--sampling: give --beam 1, since one translation of a line is written")
+    # A person at a terminal wants an answer to every line.
+    size = args.buffer_size or (1 if args.input == "-" and sys.stdin.isatty() else BLOCK)
+    translator = Translator(convert_namespace_to_omegaconf(args), text, model)
+    with tqdm(unit=" lines", disable=args.no_progress_bar or None) as progress:  # None: but for a terminal
+        for block in read_blocks(args.input, size):
+            translated = translator.translate(block)
+            sys.stdout.buffer.write("".join(f"{line}\n" for line in translated).encode())
+            sys.stdout.buffer.flush()
+            progress.update(len(block))
+    report_unknown(PROGRAM, translator.unknown, translator.tokens)
 
 
 def main() -> None:
-    """Translates standard input by the checkpoint that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoint", help="a file, or several joined by ':'")
-    args, given = parser.parse_known_args()
-    pair = find_pair(Path(args.checkpoint.split(":")[0]))
-    text = Text(**json.loads((pair / "text.json").read_text(encoding="utf-8")))
-    model = str(pair / "spm.model") if text.pieces == "sentencepiece" else None
-
-    lines = read_lines("-", errors="replace")
-    # Of every line the numbers of its parts: none, one or, of a long line, several.
-    parts: List[str] = []
-    of_line: List[range] = []
-    for number, line in enumerate(lines, start=1):
-        tokens = encode(line, text, model)
-        if len(tokens) > LONGEST:
-            print(f"translate.py: line {number} has {len(tokens)} tokens: translated in parts", file=sys.stderr)
-        cut = [" ".join(tokens[begin : begin + LONGEST]) for begin in range(0, len(tokens), LONGEST)]
-        of_line.append(range(len(parts), len(parts) + len(cut)))
-        parts += cut
-    data = next(folder for folder in (pair / "bin", pair / "bin0") if folder.is_dir())
-    arguments = [str(data), "--path", args.checkpoint, "--source-lang", text.source, "--target-lang", text.target,
-                 "--buffer-size", "1024", "--batch-size", "64", "--beam", "5", *given]  # fmt: skip
-    found = search(parts, arguments) if parts else {}
-    for number in range(len(parts)):
-        if number not in found:
-            sys.exit(f"translate.py: fairseq-interactive has no translation of '{parts[number][:60]}'")
-    output = [" ".join(decode(found[number], text, model) for number in numbers) for numbers in of_line]
-    sys.stdout.buffer.write("".join(f"{line}\n" for line in output).encode())
+    """Translates standard input by the checkpoint that the command line names first."""
+    # Standard error tells of the text alone: neither of fairseq's steps, nor of the age of what it is built upon.
+    logging.getLogger().setLevel(logging.WARNING)
+    warnings.simplefilter("ignore", UserWarning)
+    with complaining(PROGRAM):
+        if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+            raise ValueError("the first argument must be a CHECKPOINT, or several joined by ':'")
+        run(sys.argv[1], sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Functions here make batches of fairseq out of lines of text, as fairseq-interactive does."""
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterable, List, NamedTuple, Optional, Tuple
 
 import torch
 from fairseq import utils
@@ -47,22 +47,29 @@ class Sentence(NamedTuple):
     tokens: Tensor  # (len(pieces),)
 
 
-def encode(path: str, lines: List[str], encode_line: Callable, dictionary: Dictionary, longest: int) -> List[Sentence]:
-    """Makes sentences out of the lines of a file.
+def encode(name: str, line: str, dictionary: Dictionary, longest: Tuple[int, str]) -> Sentence:
+    """Makes a sentence out of pieces with spaces between.
+
+    Args:
+        name: of the line, for a complaint
+        longest: the greatest number of tokens, and what says so
 
     Raises:
-        ValueError: a line of more than ``longest`` tokens, or with the word ``<pad>``; names the file and the line
+        ValueError: more tokens
     """
-    sentences = []
-    for number, line in enumerate(lines, start=1):
-        line = encode_line(line.strip())
-        tokens = dictionary.encode_line(line, add_if_not_exist=False).long()
-        if len(tokens) > longest:
-            raise ValueError(f"{path}, line {number}: {len(tokens)} tokens, but the model takes at most {longest}")
-        if tokens.eq(dictionary.pad()).any():
-            raise ValueError(f"{path}, line {number}: {dictionary[dictionary.pad()]} is padding, and no word")
-        sentences.append(Sentence([*tokenize_line(line), EOS], tokens))
-    return sentences
+    tokens = dictionary.encode_line(line, add_if_not_exist=False).long()
+    if len(tokens) > longest[0]:
+        raise ValueError(f"{name}: {len(tokens)} tokens, but {longest[1]} at most {longest[0]}")
+    return Sentence([*tokenize_line(line), EOS], tokens)
+
+
+def count_unknown(sentences: Iterable[Sentence], dictionary: Dictionary) -> Tuple[int, int]:
+    """Counts the unknown tokens and all tokens of sentences, ``</s>`` not."""
+    unknown = tokens = 0
+    for sentence in sentences:
+        unknown += int(sentence.tokens.eq(dictionary.unk()).sum())
+        tokens += len(sentence.tokens) - 1
+    return unknown, tokens
 
 
 def make_batches(cfg: DictConfig, task: TranslationTask, sources: List[Sentence], targets: Optional[List[Sentence]]):
@@ -81,6 +88,9 @@ def make_batches(cfg: DictConfig, task: TranslationTask, sources: List[Sentence]
     batch_size = cfg.dataset.batch_size
     if batch_size is None and cfg.dataset.max_tokens is None:
         batch_size = 1  # as fairseq-interactive
-    iterator = task.get_batch_iterator(dataset, max_tokens=cfg.dataset.max_tokens, max_sentences=batch_size)
+    # The task would keep every data set that it has seen.
+    iterator = task.get_batch_iterator(
+        dataset, max_tokens=cfg.dataset.max_tokens, max_sentences=batch_size, disable_iterator_cache=True
+    )
     for batch in iterator.next_epoch_itr(shuffle=False):
         yield utils.move_to_cuda(batch) if torch.cuda.is_available() and not cfg.common.cpu else batch

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import sentencepiece
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, tasks
 from omegaconf import OmegaConf
 from support import ROOT, SENTENCES, lines, run_command, shake, weights, write
 
 from fairseq_bahdanau.alignment.links import align as align_words
-from fairseq_bahdanau.cli import align
+from fairseq_bahdanau.cli import translating
 from fairseq_bahdanau.model import BahdanauModel
 
 BACKWARDS = ["0-2 1-1 2-0", "0-0", "0-4 1-3 2-2 3-1 4-0", "0-1 1-0"]
@@ -58,7 +58,7 @@ def test_batch_and_padding_change_nothing(flags, run_align, monkeypatch):
         padded.update(side for side, end in (("left", 0), ("right", -1)) if src_tokens[end] == padding_idx)
         return align_words(source, target, attention, src_tokens, padding_idx)
 
-    monkeypatch.setattr(align, "align", spy)
+    monkeypatch.setattr(translating, "align", spy)
     together = run_align(SENTENCES, "--batch-size", "4", *flags, name="together")
     assert padded == ({"right"} if flags else {"left"})
     assert lines(alone / "alignment.pharaoh") == lines(together / "alignment.pharaoh") == BACKWARDS
@@ -137,11 +137,48 @@ def test_the_five_lines_of_the_readme(run_align, data, checkpoint):
     assert names["translation"] == "b1 b7 b0 b6 b5"
 
 
-def test_odd_sentences(run_align):
-    folder = run_align(["", "nowhere a1", "</s> $5", " a2 \t a0 "], "--batch-size", "2")
+def test_odd_sentences(run_align, capsys):
+    odd = ["", "nowhere a1", "</s> $5", " a2 \t a0 ", " \t", "a1 <pad> a2"]
+    folder = run_align(odd, "--batch-size", "2")
     found = weights(folder)
-    assert [found[number, 1][0][:-1] for number in range(4)] == [[], ["nowhere", "a1"], ["</s>", "$5"], ["a2", "a0"]]
-    assert lines(folder / "alignment.pharaoh")[0] == "" and lines(folder / "alignment.pharaoh")[3] == "0-1 1-0"
+    assert [found[number, 1][0][:-1] for number in range(6)] == [line.split() for line in odd]
+    links, texts = lines(folder / "alignment.pharaoh"), lines(folder / "hypotheses.txt")
+    assert links[0] == links[4] == texts[0] == texts[4] == "" and links[3] == "0-1 1-0"
+    # A control symbol that somebody has written is a word, if an unknown one.
+    assert len(texts[5].split()) == 3 and texts[5].split()[::2] == ["b2", "b1"]
+    assert "align: 4 of 9 source tokens are not in the dictionary" in capsys.readouterr().err
+
+
+def test_a_limit_grows_with_the_source_and_is_said(run_align, capsys):
+    long = " ".join(["a1", "a2"] * 130)
+    folder = run_align(["a3", long, "a1 a2 a3"], "--max-len-a", "0", "--max-len-b", "2", "--batch-size", "3")
+    assert [len(line.split()) for line in lines(folder / "hypotheses.txt")] == [1, 2, 2]
+    said = [line for line in capsys.readouterr().err.splitlines() if "limit" in line]
+    assert sorted(said) == [
+        f"the input, line {number}: its translation reached the limit of 2 tokens (--max-len-a 0 --max-len-b 2): "
+        "it may be cut"
+        for number in (2, 3)
+    ]
+
+
+def test_unknown_words_are_copied(run_align, tmp_path):
+    """Without looking, an unknown source word would come out as one of the target's."""
+    dictionary = write(tmp_path / "dictionary", ["Zebra Zebu"])
+    flags = ("--unkpen", "-20", "--max-len-a", "0", "--max-len-b", "3")
+    plain = run_align(["a1 Zebra a2"], *flags)
+    assert "<unk>" in lines(plain / "hypotheses.txt")[0]
+    looked = [max(range(3), key=lambda i: row[i]) for row in weights(plain)[0, 1][2][:3]]
+    for given, copied in (([], ["a1", "Zebra", "a2"]), ([dictionary], ["a1", "Zebu", "a2"])):
+        folder = run_align(["a1 Zebra a2"], *flags, "--replace-unk", *given, name="copied")
+        words = lines(plain / "hypotheses.txt")[0].split()
+        wanted = [copied[source] if word == "<unk>" else word for word, source in zip(words, looked)]
+        assert lines(folder / "hypotheses.txt") == [" ".join(wanted)]
+        assert weights(folder)[0, 1][1] == [*wanted, "</s>"]
+
+
+def test_buffers_change_nothing(run_align):
+    one, two = (run_align(SENTENCES, "--buffer-size", size, name=size) for size in ("1", "3"))
+    assert lines(one / "alignment.tsv") == lines(two / "alignment.tsv") and len(lines(one / "hypotheses.txt")) == 4
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +195,7 @@ def pieces(checkpoint, tmp_path_factory):
     for language in ("xx", "yy"):
         write(folder / "bin" / f"dict.{language}.txt", [f"{piece} 1" for piece in vocabulary])
     saved = torch.load(checkpoint)
-    task = align.tasks.setup_task(
+    task = tasks.setup_task(
         OmegaConf.create(
             {**saved["cfg"]["task"], "data": str(folder / "bin"), "source_lang": "xx", "target_lang": "yy"}
         )

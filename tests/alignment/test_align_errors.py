@@ -10,6 +10,7 @@ from fairseq.models.lstm import LSTMModel, base_architecture
 from support import SENTENCES, write
 
 from fairseq_bahdanau.alignment import heat_maps, output_files
+from fairseq_bahdanau.cli import align
 
 
 def without_attention(checkpoint, data, path):
@@ -27,7 +28,6 @@ def without_attention(checkpoint, data, path):
 
 def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path, capsys):
     short, damaged = write(tmp_path / "short", ["b1"]), write(tmp_path / "damaged", ["no checkpoint"])
-    padding = write(tmp_path / "padding", ["b1", "<pad>", "b2", "b3"])
     lstm = without_attention(checkpoint, data, tmp_path / "lstm.pt")
     long = ["a1", " ".join(["a1"] * 1024)]
     for sentences, flags, where, wanted in (
@@ -35,7 +35,6 @@ def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path
         (["", " "], [], {}, "the input is empty"),
         (SENTENCES, ["--target", short], {}, f"--target {short} has 1 lines, but the input has 4"),
         (SENTENCES, ["--target", tmp_path / "gone"], {}, f"cannot read {tmp_path / 'gone'}: No such file"),
-        (SENTENCES, ["--target", padding], {}, f"--target {padding}, line 2: <pad> is padding, and no word"),
         (long, [], {}, "the input, line 2: 1025 tokens, but the model takes at most 1024"),
         (SENTENCES, [], {"path": lstm}, f"--path {lstm}: a LSTMModel, of another architecture"),
         (SENTENCES, [], {"path": f"{checkpoint}:{lstm}"}, f"--path {lstm}: a LSTMModel, of another architecture"),
@@ -46,7 +45,10 @@ def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path
         (SENTENCES, ["-s", "de", "-t", "yy"], {}, f"DATA_BIN: {data}: [Errno 2] No such file"),
         (SENTENCES, ["--merge-subwords"], {}, "--merge-subwords: no word of either dictionary begins with ▁"),
         (SENTENCES, ["--bpe", "sentencepiece", "--sentencepiece-model", "gone.model"], {}, "--tokenizer or --bpe: "),
-        (SENTENCES, ["--score-reference"], {}, "--score-reference and --constraints: give --target FILE"),
+        (SENTENCES, ["--max-tokens", "3"], {}, "the input, line 1: 4 tokens, but --max-tokens allows at most 3"),
+        (SENTENCES, ["--model-overrides", "x"], {}, "--model-overrides x: must be a dictionary"),
+        (SENTENCES, ["--replace-unk", "--target", short], {}, "--replace-unk and --target exclude each other"),
+        (SENTENCES, ["--replace-unk", tmp_path / "gone"], {}, f"cannot read {tmp_path / 'gone'}: No such file"),
         (SENTENCES, ["--sampling"], {}, "--sampling requires --nbest to be equal to --beam"),
         (SENTENCES, ["--output", short], {}, f"--output {short}: File exists"),
     ):
@@ -57,12 +59,37 @@ def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path
         assert not list(tmp_path.glob("out/*"))
 
 
+# Options of fairseq-interactive that a search of ours does not know; a value for each.
+NO_EFFECT = [
+    ["--score-reference"], ["--constraints"], ["--constraints", "unordered"], ["--prefix-size", "2"], ["--quiet"],
+    ["--results-path", "x"], ["--print-alignment"], ["--print-step"], ["--lm-path", "x"], ["--lm-weight", "0.1"],
+    ["--no-early-stop"], ["--no-beamable-mm"], ["--diverse-beam-groups", "2"], ["--iter-decode-max-iter", "3"],
+    ["--skip-invalid-size-inputs-valid-test"], ["--num-workers", "2"], ["--max-source-positions", "9"],
+    ["--max-target-positions", "9"], ["--truncate-source"], ["--dataset-impl", "raw"], ["--gen-subset", "valid"],
+    ["--num-shards", "2"], ["--shard-id", "1"], ["--log-format", "json"], ["--scoring", "chrf"], ["--bf16"], ["--amp"],
+    ["--criterion", "cross_entropy"], ["--optimizer", "adam"], ["--lr-scheduler", "cosine"], ["--eval-bleu"],
+    ["--required-batch-size-multiple", "8"], ["--checkpoint-suffix", "x"], ["--load-alignments"], ["--eos-token", "x"],
+    ["--distributed-world-size", "2"], ["--max-tokens-valid", "9"], ["--no-seed-provided"]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flags", NO_EFFECT, ids=" ".join)
+def test_an_option_without_effect_is_refused_by_name(flags, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        align.main(["gone", "--path", "gone.pt", "--output", "gone", *flags])
+    *_, said = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2 and said.endswith(
+        f"align: error: {flags[0]} would have no effect here and is refused"
+    )
+
+
 def test_a_missing_font_leaves_the_page(run_align, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(heat_maps, "installed_fonts", lambda: [])
     with pytest.raises(SystemExit) as stopped:
         run_align(["a1 天", "a2 a3", "天"])
     assert stopped.value.code == 1
-    (said,) = capsys.readouterr().err.splitlines()
+    unknown, said = capsys.readouterr().err.splitlines()
+    assert unknown == "align: 2 of 5 source tokens are not in the dictionary: the model reads <unk>"
     assert said == (
         "align: cannot draw 0000.png: no installed font has '天' (U+5929, CJK UNIFIED IDEOGRAPH-5929); install one, on "
         "Debian the package fonts-noto-cjk; index.html shows it (2 of 3 pictures are missing)"
@@ -77,6 +104,7 @@ def test_an_interruption_leaves_nothing_half_written(run_align, monkeypatch, tmp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(output_files, "draw", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit) as stopped:
         run_align(SENTENCES)
+    assert stopped.value.code == 130
     assert not list(tmp_path.glob("out/*.p*ng*")) and len(list(tmp_path.glob("out/*"))) == 4
