@@ -1,7 +1,7 @@
 """Has ``recipes/translate.py`` translate many lines, and watches its memory, its order and its progress.
 
-``python benchmarks/load.py CHECKPOINT TEXT --lines 100000 --picture memory.png``: the lines of TEXT come again and again
-in random order. It prints how many lines a second came out, and the largest memory of the process in the second tenth
+``python benchmarks/load.py CHECKPOINT TEXT --lines 100000 --picture FILE``: the lines of TEXT come again and again, in
+random order. It prints how many lines a second came out, and the largest memory of the process in the second tenth
 and in the last of the time; it fails where a line is lost, comes out of order, or is translated otherwise than before.
 """
 

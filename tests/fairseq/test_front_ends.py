@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 import torch
-from support import PLUGIN, TINY_TRAINING, generate, lines, lines_of, preprocess, run_command, train
+from fairseq.data import Dictionary
+from fairseq.data.data_utils import load_indexed_dataset
+from support import PLUGIN, TINY_TRAINING, generate, lines, lines_of, preprocess, run_command, train, write
 
 import fairseq_bahdanau  # noqa: F401
 from fairseq_bahdanau.model import BahdanauModel
@@ -191,6 +193,60 @@ def test_replace_unk(corpus, checkpoint, data, tmp_path):
     assert set(hypotheses(printed)[0].split()) & {"eins", "zwei", "Zebra2"}
     refused = generate(tmp_path / "raw", checkpoint, *flags, "--replace-unk", "", "--print-alignment", succeeds=False)
     assert "--replace-unk and --print-alignment exclude each other" in refused.strip().splitlines()[-1]
+
+
+ODD = ["a1 Zebra a2", "", "a1 </s> <pad> a2", " \t", "a3 a4 a5 a6 a7 a0"]
+
+
+def test_odd_lines_in_fairseq_interactive(data, checkpoint, tmp_path):
+    """A blank line stays blank, no word is a control symbol, unknown words are copied, and a limit is said."""
+    source = write(tmp_path / "source", ODD)
+    flags = (data, "--path", checkpoint, "--cpu", "--input", source, "--buffer-size", "3", "--batch-size", "3")
+    limit = ("--max-len-a", "0", "--max-len-b", "4", "--unkpen", "-20")
+    user_dir = ("--user-dir", PLUGIN)
+    plain = run_command("fairseq-interactive", *flags, *limit, *user_dir)
+    found = hypotheses(plain)
+    assert len(found) == 5 and found[1] == found[3] == "" and "<unk>" in found[0]
+    said = [line for line in plain.splitlines() if "it may be cut" in line]
+    assert "sentence 'a3 a4 a5 a6 a7 a0': its translation reached the limit of 4 tokens" in said[-1]
+    sources = {number: fields[0] for number, ((*fields,),) in lines_of("S", plain).items()}
+    assert sources[0] == "a1 <unk> a2" and sources[2] == "a1 <unk> <unk> a2"
+    ended = [number for number, text in enumerate(found) if len(text.split()) == 4]
+    assert len(said) == len(ended) and 4 in ended
+
+    task = ("--task", "translation_unk", "--replace-unk")
+    copied = run_command("fairseq-interactive", *flags, *limit, *user_dir, *task)
+    words = {"Zebra", "a1", "a2"}
+    for before, after in zip(found[0].split(), hypotheses(copied)[0].split()):
+        assert after in words if before == "<unk>" else after == before
+    refused = run_command("fairseq-interactive", *flags, *user_dir, "--replace-unk", succeeds=False)
+    assert "--replace-unk needs --task translation_unk" in refused.strip().splitlines()[-1]
+
+
+def test_a_limit_is_said_by_fairseq_generate(data, checkpoint, corpus):
+    printed = generate(data, checkpoint, "--max-len-a", "0", "--max-len-b", "3", "--nbest", "2", "--beam", "2")
+    reached = {number for number, of in lines_of("H", printed).items() if len(of[0][-1].split()) == 3}
+    for number in reached:
+        assert (
+            f"sentence {number}: its translation reached the limit of 3 tokens (--max-len-a 0 --max-len-b 3)" in printed
+        )
+    assert len(reached) > 5 and printed.count("it may be cut") <= 2 * 21
+
+
+def test_a_control_symbol_in_a_text_is_binarized_as_an_unknown_word(corpus, tmp_path):
+    folder = tmp_path / "text"
+    shutil.copytree(corpus, folder)
+    write(folder / "test.xx", ["a1 </s> a2", "<pad> <s>", "a3"])
+    write(folder / "test.yy", ["b2 </s> b1", "<s>", "b3"])
+    binarized = preprocess(folder, tmp_path / "bin", "--user-dir", PLUGIN)
+    dictionary = Dictionary.load(str(binarized / "dict.xx.txt"))
+    split = load_indexed_dataset(str(binarized / "test.xx-yy.xx"), dictionary)
+    unk, eos = dictionary.unk(), dictionary.eos()
+    assert [sentence.tolist() for sentence in split] == [
+        [dictionary.index("a1"), unk, dictionary.index("a2"), eos],
+        [unk, unk, eos],
+        [dictionary.index("a3"), eos],
+    ]
 
 
 def test_joined_dictionary_with_tied_embeddings(corpus, tmp_path):
