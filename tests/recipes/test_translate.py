@@ -1,14 +1,14 @@
 """recipes/translate.sh: raw text in, raw text out, whatever the text."""
 
+import contextlib
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
-import unicodedata
 
 import pytest
+from hostile_text import hostile_lines
 from support import ROOT, environment, translate
 
 sys.path.insert(0, str(ROOT / "recipes"))
@@ -181,31 +181,21 @@ def test_text_streams_and_what_was_translated_is_not_lost(pair):
     assert "line 4 has 7 tokens: translated in 2 parts" in said.decode()
 
 
-ALPHABETS = ["Lu", "Ll", "Lo", "Lm", "Mn", "Nd", "No", "Pd", "Po", "Sc", "Sm", "So", "Zs", "Cc", "Cf", "Co", "Cn"]
-SPELT = ["<s>", "</s>", "<pad>", "<unk>", "▁", "@@", "<0x0A>", "__en__", "madeupword0000", "|||", "&#10;", "-1", "NaN"]
-
-
-def hostile_lines(count: int, longest: int, seed: int) -> list:
-    """Lines of every sort of character, of words that mean something to some program, and of bytes that are no text."""
-    numbers = random.Random(seed)
-    by_kind: dict = {}
-    for code in (*range(0x3000), *range(0x4E00, 0x4F00), *range(0xE000, 0xE020), *range(0x1F300, 0x1F600)):
-        by_kind.setdefault(unicodedata.category(chr(code)), []).append(chr(code))
-    lines = []
-    for _ in range(count):
-        kind = numbers.randrange(6)
-        words = numbers.choices(SPELT + ["a1", "a2", "b3"], k=numbers.randrange(1, 30))
-        if kind == 0:
-            characters = [c for name in numbers.sample(ALPHABETS, 3) for c in by_kind[name]]
-            text = "".join(numbers.choices(characters, k=numbers.randrange(1, 200))).encode()
-        elif kind == 1:
-            text = bytes(numbers.randrange(256) for _ in range(numbers.randrange(1, 100)))
-        elif kind == 2:
-            text = numbers.choice(["x", "天", " ", "\u200b", ".", "a1 "]).encode() * numbers.randrange(1, longest)
-        else:
-            text = numbers.choice([" ", "\t", "\u00a0", "\u2028", "\r", ""]).join(words).encode()
-        lines.append(text.replace(b"\n", b" "))
-    return lines
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(pair, tmp_path, translated):
+    (tmp_path / "many").write_text("a1 a2\n" * 3000)
+    assert not any("lines/s" in line for line in translated(b"a1\n")[1])
+    reads, writes = os.openpty()
+    command = [sys.executable, ROOT / "recipes" / "translate.py", pair / "model" / "averaged.pt", "--cpu"]
+    finished = subprocess.run([*map(str, command), "--input", str(tmp_path / "many")], stdout=subprocess.PIPE,
+                              stderr=writes, env=environment(), check=True)  # fmt: skip
+    os.close(writes)
+    shown = b""
+    with contextlib.suppress(OSError):  # a terminal that nobody writes to any more
+        while block := os.read(reads, 1 << 16):
+            shown += block
+    os.close(reads)
+    assert finished.stdout == b"b2 b1\n" * 3000
+    assert b"3000 lines" in shown and b" lines/s]" in shown and shown.count(b"\r") >= 2
 
 
 def check_hostile(run, count: int, longest: int) -> None:
