@@ -1,11 +1,14 @@
 """recipes/translate.sh: raw text in, raw text out, whatever the text."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 from hostile_text import hostile_lines
@@ -185,6 +188,7 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(pair, tmp_path, transl
     (tmp_path / "many").write_text("a1 a2\n" * 3000)
     assert not any("lines/s" in line for line in translated(b"a1\n")[1])
     reads, writes = os.openpty()
+    fcntl.ioctl(writes, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     command = [sys.executable, ROOT / "recipes" / "translate.py", pair / "model" / "averaged.pt", "--cpu"]
     finished = subprocess.run([*map(str, command), "--input", str(tmp_path / "many")], stdout=subprocess.PIPE,
                               stderr=writes, env=environment(), check=True)  # fmt: skip
