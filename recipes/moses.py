@@ -14,8 +14,8 @@ LANGUAGES = ("de", "en", "fr")  # those of the recipes, in which lines were comp
 # Perl deletes these; four of them count as white space in Python and not in Perl.
 CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
 BLANK = re.compile(r"[^\S\x1c-\x1f]*")  # Perl passes such a line on as it is
-# To detokenizer.perl, words are what stands between spaces: so nothing is one too, and other white space is part of them.
-# sacremoses cuts at all white space, from which we hide them as halves of surrogate pairs, which no text can hold.
+# To detokenizer.perl, words are what stands between spaces (so nothing is one), and other white space is part of them.
+# sacremoses cuts at all white space; halves of surrogate pairs, which no text can hold, hide it meanwhile.
 HIDE = {code: 0xD800 + number for number, code in enumerate(c for c in range(0x3001) if chr(c).isspace() and c != 0x20)}
 SHOW = {hidden: code for code, hidden in HIDE.items()}
 NOTHING = "\udfff"

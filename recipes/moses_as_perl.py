@@ -14,7 +14,7 @@ PROPERTIES = {"IsAlnum": "Alnum", "IsAlpha": "Alphabetic", "IsN": "N", "IsSc": "
 
 
 def with_properties(owner: type, pattern: str) -> regex.Pattern:
-    """Compiles a pattern of sacremoses with properties of characters, as Perl's has them, in place of lists of characters.
+    """Compiles a pattern of sacremoses with properties of characters, as Perl's has them, in place of its lists.
 
     The lists lack what is newer than Unicode 8, and Chinese, which would fall apart into single characters.
 
@@ -37,7 +37,7 @@ def rules(*names: str) -> List[Tuple[regex.Pattern, str]]:
 
 
 class Tokenizer(MosesTokenizer):
-    """This tokeniser knows all scripts, and treats the last word of a line, as ``tokenizer.perl`` does."""
+    """A ``Tokenizer`` knows all scripts, and treats the last word of a line, as ``tokenizer.perl`` does."""
 
     PAD_NOT_ISALNUM, COMMA_SEPARATE_1, COMMA_SEPARATE_2, COMMA_SEPARATE_3 = rules(
         "PAD_NOT_ISALNUM", "COMMA_SEPARATE_1", "COMMA_SEPARATE_2", "COMMA_SEPARATE_3"
@@ -59,7 +59,7 @@ class Tokenizer(MosesTokenizer):
 
 
 class Detokenizer(MosesDetokenizer):
-    """This detokeniser knows all scripts, and joins English contractions, as ``detokenizer.perl`` does."""
+    """A ``Detokenizer`` knows all scripts, and joins English contractions, as ``detokenizer.perl`` does."""
 
     IS_CURRENCY_SYMBOL = with_properties(MosesDetokenizer, MosesDetokenizer.IS_CURRENCY_SYMBOL.pattern)
     IS_FRENCH_CONRTACTION = with_properties(MosesDetokenizer, MosesDetokenizer.IS_FRENCH_CONRTACTION.pattern)
