@@ -76,10 +76,9 @@ def lowercase(line: str) -> str:
     return line.replace("Σ", "σ").lower()
 
 
-def tokenize_chunk(languages: List[str], lowercased: bool, rows: List[tuple]) -> List[tuple]:
-    """Tokenises rows of lines, a language to each column, and lower-cases them where that is asked for."""
-    tokenized = [tuple(tokenize(line, language) for line, language in zip(row, languages)) for row in rows]
-    return [tuple(map(lowercase, row)) for row in tokenized] if lowercased else tokenized
+def tokenize_chunk(languages: List[str], rows: List[tuple]) -> List[tuple]:
+    """Tokenises rows of lines, a language to each column."""
+    return [tuple(tokenize(line, language) for line, language in zip(row, languages)) for row in rows]
 
 
 def is_clean_pair(counts: Sequence[int], longest: int, ratio: float) -> bool:
