@@ -25,7 +25,7 @@ KEPT_CONTROLS = "\u200c\u200d"  # they join letters in some scripts
 def extract(archive: str, names: List[str], folder: str) -> None:
     """Takes members out of a tar archive into ``folder``, without their folders; those that end in .gz are unpacked.
 
-    Those that are there already stay as they are.
+    Those that are there already stay as they are; the others appear together or not at all.
 
     Raises:
         ValueError: a damaged archive, one without a member, or members that cannot be told apart without their folders
@@ -34,9 +34,12 @@ def extract(archive: str, names: List[str], folder: str) -> None:
     for name, path in paths.items():
         if os.path.basename(path) in ("", ".", "..") or list(paths.values()).count(path) > 1:
             raise ValueError(f"MEMBER {name}: {path} cannot be written, or is another member's too")
-    for name, blocks in members(archive, [name for name, path in paths.items() if not os.path.isfile(path)]):
-        with part_names(paths[name]) as (part,), open(part, "wb") as file:
-            file.writelines(blocks)
+    missing = [name for name, path in paths.items() if not os.path.isfile(path)]
+    # None has its name before the archive is read to its end, where damage may show.
+    with part_names(*(paths[name] for name in missing)) as parts:
+        for name, blocks in members(archive, missing):
+            with open(parts[missing.index(name)], "wb") as file:
+                file.writelines(blocks)
 
 
 def normalize(line: str) -> str:
