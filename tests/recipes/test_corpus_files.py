@@ -1,4 +1,4 @@
-"""The commands that read published corpora, given what is damaged, hostile or missing: one line, nothing left behind."""
+"""Commands that read published corpora, given what is damaged, hostile or missing: one line, nothing half-written."""
 
 import gzip
 import hashlib
