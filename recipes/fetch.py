@@ -8,16 +8,19 @@ where the file lies, unless --source says where all of them do. Where nobody has
 import argparse
 import hashlib
 import os
-import sys
+import re
 import urllib.error
 import urllib.request
-from typing import Dict, NamedTuple, Optional
+from http.client import HTTPException
+from typing import Dict, List, NamedTuple, Optional
 
 import without_fairseq  # noqa: F401
 
+from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.text import stream_lines
 
 BLOCK = 1 << 20
+DIGEST = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}|size:[0-9]+|-")
 
 
 class Entry(NamedTuple):
@@ -31,17 +34,21 @@ def read_list(path: str) -> Dict[str, Entry]:
     """Reads the list; returns its entries by the names of the files.
 
     Raises:
-        SystemExit: a line of another form
-        ValueError: the list is not there, or not UTF-8
+        ValueError: the list is not there, or not UTF-8, or has a line of another form
     """
-    found = {}
+    found: Dict[str, Entry] = {}
     for number, line in enumerate(stream_lines(path), start=1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
-        if len(fields) not in (2, 3):
-            sys.exit(f"fetch.py: {path}:{number}: must be DIGEST NAME, or DIGEST NAME URL")
-        found[fields[1].lstrip("*")] = Entry(fields[0], fields[2] if len(fields) == 3 else None)
+        digest, name = fields[0].lower(), fields[1].lstrip("*") if len(fields) in (2, 3) else ""
+        if not name or not DIGEST.fullmatch(digest):
+            raise ValueError(f"{path}:{number}: must be DIGEST NAME, or DIGEST NAME URL, the digest of MD5 or SHA-256")
+        if name in found:
+            raise ValueError(f"{path}:{number}: {name} is listed twice")
+        if name != os.path.basename(name) or name in (".", ".."):
+            raise ValueError(f"{path}:{number}: {name} is not the name of a file, without folders")
+        found[name] = Entry(digest, fields[2] if len(fields) == 3 else None)
     return found
 
 
@@ -61,6 +68,7 @@ def download(place: str, partial: str) -> None:
 
     Raises:
         OSError: not found, no connection, or fewer bytes than announced
+        HTTPException, ValueError: no address, or a server that does not speak HTTP
     """
     begun = os.path.getsize(partial) if os.path.exists(partial) else 0
     if "://" not in place:
@@ -90,7 +98,8 @@ def fetch(name: str, entry: Entry, source: Optional[str], folder: str) -> None:
         folder: where it goes
 
     Raises:
-        SystemExit: not found or not the expected file, in one line
+        ValueError: not found or not the expected file, in one line
+        OSError: a folder stands where a file is to be, or the disk is full
     """
     target = os.path.join(folder, name)
     if os.path.exists(target) and entry.expected in ("-", describe(target, entry.expected)):
@@ -102,20 +111,38 @@ def fetch(name: str, entry: Entry, source: Optional[str], folder: str) -> None:
         download(place, partial)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # "range not satisfiable": all of it was there before
-            sys.exit(f"fetch.py: {place}: {error}")
-    except OSError as error:
-        sys.exit(f"fetch.py: {place}: {getattr(error, 'reason', error)}")
+            raise ValueError(f"{place}: {error}") from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise ValueError(f"{place}: {getattr(error, 'reason', error)}") from error
     found = describe(partial, entry.expected)
     if entry.expected == "-":
         print(f"fetch.py: {name}: nothing is published to check it by; its SHA-256 is {found}")
     elif found != entry.expected:
         os.remove(partial)
         kind = "size" if ":" in found else "MD5" if len(found) == 32 else "SHA-256"
-        sys.exit(
-            f"fetch.py: {place} is damaged or another version: its {kind} is {found.replace('size:', '')}, "
+        raise ValueError(
+            f"{place} is damaged or another version: its {kind} is {found.replace('size:', '')}, "
             f"expected {entry.expected.replace('size:', '')}"
         )
     os.replace(partial, target)
+
+
+def fetch_all(sums: str, names: List[str], source: Optional[str], folder: str) -> None:
+    """Fetches files of a list, one after the other; see :func:`fetch`.
+
+    Raises:
+        ValueError: the list does not say enough, or a file is not to be had
+        OSError: a file cannot be written
+    """
+    entries = read_list(sums)
+    for name in names:
+        if name not in entries:
+            raise ValueError(f"{sums} has no SHA-256 of {name}; it knows {' '.join(sorted(entries))}")
+        if source is None and entries[name].url is None:
+            raise ValueError(f"{sums} has no address of {name}: give --source")
+    os.makedirs(folder, exist_ok=True)
+    for name in names:
+        fetch(name, entries[name], source, folder)
 
 
 def main() -> None:
@@ -126,18 +153,8 @@ def main() -> None:
     parser.add_argument("--dest", required=True, metavar="DIR", help="folder to put them into")
     parser.add_argument("names", nargs="+", metavar="NAME", help="the files")
     args = parser.parse_args()
-    try:
-        entries = read_list(args.sums)
-    except ValueError as error:
-        sys.exit(f"fetch.py: --sums: {error}")
-    for name in args.names:
-        if name not in entries:
-            sys.exit(f"fetch.py: {args.sums} has no SHA-256 of {name}; it knows {' '.join(sorted(entries))}")
-        if args.source is None and entries[name].url is None:
-            sys.exit(f"fetch.py: {args.sums} has no address of {name}: give --source")
-    os.makedirs(args.dest, exist_ok=True)
-    for name in args.names:
-        fetch(name, entries[name], args.source, args.dest)
+    with complaining("fetch.py"):
+        fetch_all(args.sums, args.names, args.source, args.dest)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,84 @@
-"""Functions here do what scripts of Moses do: tokenise and detokenise lines (by sacremoses), and choose clean pairs."""
+"""Functions here do what scripts of Moses do: tokenise, detokenise and lower-case lines, and choose clean pairs.
+
+sacremoses, a translation of the Perl, does most of it; ``moses_as_perl.py`` has what it does otherwise.
+"""
 
 import functools
-from typing import List, Sequence
+import re
+from typing import TYPE_CHECKING, List, Sequence
+
+if TYPE_CHECKING:
+    from moses_as_perl import Detokenizer, Tokenizer
+
+LANGUAGES = ("de", "en", "fr")  # those of the recipes, in which lines were compared with the Perl's
+# Perl deletes these; four of them count as white space in Python and not in Perl.
+CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
+BLANK = re.compile(r"[^\S\x1c-\x1f]*")  # Perl passes such a line on as it is
+# To detokenizer.perl, words are what stands between spaces (so nothing is one), and other white space is part of them.
+# sacremoses cuts at all white space; halves of surrogate pairs, which no text can hold, hide it meanwhile.
+HIDE = {code: 0xD800 + number for number, code in enumerate(c for c in range(0x3001) if chr(c).isspace() and c != 0x20)}
+SHOW = {hidden: code for code, hidden in HIDE.items()}
+NOTHING = "\udfff"
+
+
+def require_language(language: str) -> None:
+    """Refuses a language for which nobody has compared the result with the Perl's.
+
+    Raises:
+        ValueError: the language is none of :data:`LANGUAGES`
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"Moses' tokenisation is here for {', '.join(LANGUAGES)} alone, not for {language!r}")
+
 
 # sacremoses takes half a second to import, and its objects compile their rules: a process makes what it needs, once.
 
 
 @functools.lru_cache(maxsize=None)
-def tokenizer(language: str):
+def tokenizer(language: str) -> "Tokenizer":
     """Makes the tokeniser of a language."""
-    from sacremoses import MosesTokenizer
+    require_language(language)
+    from moses_as_perl import Tokenizer
 
-    return MosesTokenizer(lang=language)
+    return Tokenizer(lang=language)
 
 
 @functools.lru_cache(maxsize=None)
-def detokenizer(language: str):
+def detokenizer(language: str) -> "Detokenizer":
     """Makes the detokeniser of a language."""
-    from sacremoses import MosesDetokenizer
+    require_language(language)
+    from moses_as_perl import Detokenizer
 
-    return MosesDetokenizer(lang=language)
+    return Detokenizer(lang=language)
 
 
 def tokenize(line: str, language: str) -> str:
     """Tokenises a line as ``tokenizer.perl`` does, special characters escaped (``&apos;``)."""
-    return tokenizer(language).tokenize(line, return_str=True)
+    if BLANK.fullmatch(line):
+        return line
+    return tokenizer(language).tokenize(CONTROLS.sub("", line), return_str=True)
 
 
 def detokenize(line: str, language: str) -> str:
-    """Undoes :func:`tokenize` as far as that is possible; ``&apos;`` and the like become characters again."""
-    return detokenizer(language).detokenize(line.split())
+    """Undoes :func:`tokenize` as ``detokenizer.perl`` does; ``&apos;`` and the like become characters again.
+
+    But a line from ``<`` to ``>``, which is markup to the Perl, is to us one from ``<unk>`` to ``<unk>``.
+    """
+    if BLANK.fullmatch(line):
+        return line
+    words = [word or NOTHING for word in line.translate(HIDE).split(" ")]
+    text = detokenizer(language).detokenize(words).replace(NOTHING, "")
+    return re.sub(" +", " ", text).strip(" ").translate(SHOW)
 
 
-def tokenize_chunk(languages: List[str], lowercase: bool, rows: List[tuple]) -> List[tuple]:
-    """Tokenises rows of lines, a language to each column, and lower-cases them where that is asked for."""
-    tokenized = [tuple(tokenize(line, language) for line, language in zip(row, languages)) for row in rows]
-    return [tuple(line.lower() for line in row) for row in tokenized] if lowercase else tokenized
+def lowercase(line: str) -> str:
+    """Lower-cases a line as ``lowercase.perl`` does, which has one small sigma, also for the end of a word."""
+    return line.replace("Σ", "σ").lower()
+
+
+def tokenize_chunk(languages: List[str], rows: List[tuple]) -> List[tuple]:
+    """Tokenises rows of lines, a language to each column."""
+    return [tuple(tokenize(line, language) for line, language in zip(row, languages)) for row in rows]
 
 
 def is_clean_pair(counts: Sequence[int], longest: int, ratio: float) -> bool:

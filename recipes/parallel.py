@@ -4,6 +4,7 @@ import collections
 import itertools
 import os
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Callable, Iterable, Iterator, List, TypeVar
 
 Item = TypeVar("Item")
@@ -27,19 +28,27 @@ def in_parallel(
         function: from a list of items to a list of results, which may be shorter; of a module, so that it can be sent
         items: are taken as they are needed
         workers: processes; 1 is this one
+
+    Raises:
+        ValueError: there are to be no processes, or one of them was killed
     """
+    if workers < 1:
+        raise ValueError(f"--workers {workers}: must be 1 or more")
     if workers == 1:
         for chunk in chunks(items):
             yield from function(chunk)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        waiting: collections.deque = collections.deque()
-        for chunk in chunks(items):
-            waiting.append(pool.submit(function, chunk))
-            if len(waiting) > 2 * workers:
+    waiting: collections.deque = collections.deque()
+    try:
+        with ProcessPoolExecutor(workers) as pool:
+            for chunk in chunks(items):
+                waiting.append(pool.submit(function, chunk))
+                if len(waiting) > 2 * workers:
+                    yield from waiting.popleft().result()
+            while waiting:
                 yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise ValueError(f"one of --workers {workers} processes was killed: too little memory?") from error
 
 
 def cores() -> int:

@@ -5,50 +5,41 @@ Everything streams, so that memory does not grow with the corpus.
 
 import argparse
 import functools
-import gzip
 import html
 import os
 import re
-import shutil
-import sys
-import tarfile
 import unicodedata
 from typing import Iterable, Iterator, List, Optional, Tuple
 
 import without_fairseq  # noqa: F401
-from moses import detokenize, is_clean_pair, tokenize
+from moses import detokenize, is_clean_pair, require_language, tokenize
 from parallel import cores, in_parallel
+from tar_members import members
 
+from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.text import part_names, stream_lines, stream_parallel_lines, write_lines, writing
 
 KEPT_CONTROLS = "\u200c\u200d"  # they join letters in some scripts
 
 
-def extract(archive: str, members: List[str], folder: str) -> None:
+def extract(archive: str, names: List[str], folder: str) -> None:
     """Takes members out of a tar archive into ``folder``, without their folders; those that end in .gz are unpacked.
 
+    Those that are there already stay as they are; the others appear together or not at all.
+
     Raises:
-        SystemExit: a damaged archive, or one without a member
+        ValueError: a damaged archive, one without a member, or members that cannot be told apart without their folders
     """
-    missing = {member: os.path.join(folder, os.path.basename(member)) for member in members}
-    missing = {member: path for member, path in missing.items() if not os.path.exists(re.sub(r"\.gz$", "", path))}
-    try:
-        # As a stream: the reader stops behind the last member that is wanted.
-        with tarfile.open(archive, "r|*") if missing else tarfile.open(archive) as tar:
-            for info in tar if missing else ():
-                path = missing.pop(re.sub(r"^\./", "", info.name), None)
-                if path is not None:
-                    content = tar.extractfile(info)
-                    opened = gzip.open(content) if path.endswith(".gz") else content
-                    path = re.sub(r"\.gz$", "", path)
-                    with part_names(path) as (part,), open(part, "wb") as file:
-                        shutil.copyfileobj(opened, file, 1 << 20)
-                if not missing:
-                    break
-    except (OSError, tarfile.TarError, EOFError) as error:
-        sys.exit(f"wmt14.py: {archive}: {error}")
-    if missing:
-        sys.exit(f"wmt14.py: {archive} has no file {' '.join(missing)}")
+    paths = {name: os.path.join(folder, re.sub(r"\.gz$", "", name.rsplit("/", 1)[-1])) for name in names}
+    for name, path in paths.items():
+        if os.path.basename(path) in ("", ".", "..") or list(paths.values()).count(path) > 1:
+            raise ValueError(f"MEMBER {name}: {path} cannot be written, or is another member's too")
+    missing = [name for name, path in paths.items() if not os.path.isfile(path)]
+    # None has its name before the archive is read to its end, where damage may show.
+    with part_names(*(paths[name] for name in missing)) as parts:
+        for name, blocks in members(archive, missing):
+            with open(parts[missing.index(name)], "wb") as file:
+                file.writelines(blocks)
 
 
 def normalize(line: str) -> str:
@@ -83,6 +74,9 @@ def clean(
 
     Returns:
         numbers of pairs read and kept
+
+    Raises:
+        ValueError: files that do not belong together, or none of their pairs is kept
     """
     rows = (row for prefix in prefixes for row in stream_parallel_lines([f"{prefix}.{lang}" for lang in languages]))
     function = functools.partial(clean_chunk, longest, ratio, list(languages) if moses else None)
@@ -94,7 +88,22 @@ def clean(
                 kept += 1
                 for file, line in zip(files, row):
                     file.write(line + "\n")
+        if not kept:
+            raise ValueError(f"none of {count:,} pairs of {' '.join(prefixes)} is clean: --max-words {longest}, "
+                             f"--max-ratio {ratio:g}")  # fmt: skip
     return count, kept
+
+
+def copy(source: str, output: str, languages: Tuple[str, str]) -> None:
+    """Copies a text in two languages, read as every text is, so that what is written is sure to be lines of UTF-8.
+
+    Raises:
+        ValueError: a file is missing, not UTF-8, or has more lines than the other
+    """
+    with writing(*(f"{output}.{language}" for language in languages)) as files:
+        for row in stream_parallel_lines([f"{source}.{language}" for language in languages]):
+            for file, line in zip(files, row):
+                file.write(line + "\n")
 
 
 def segments(sgm: Iterable[str]) -> Iterator[str]:
@@ -108,11 +117,11 @@ def test_set(sgm: str, output: str, expected: int) -> None:
     """Writes the segments of an SGML file as lines.
 
     Raises:
-        SystemExit: their number is not the expected one (0: any will do)
+        ValueError: their number is not the expected one (0: any but none will do)
     """
     found = list(segments(stream_lines(sgm)))
-    if expected not in (0, len(found)):
-        sys.exit(f"wmt14.py: {sgm} has {len(found)} segments, expected {expected}")
+    if not found or expected not in (0, len(found)):
+        raise ValueError(f"{sgm} has {len(found)} segments, expected {expected or 'some'}")
     write_lines(output, found)
 
 
@@ -136,6 +145,10 @@ def get_parser() -> argparse.ArgumentParser:
     reader.add_argument("--sgm", required=True, metavar="FILE")
     reader.add_argument("--output", required=True, metavar="FILE")
     reader.add_argument("--segments", type=int, default=0, metavar="N", help="how many there must be (default: any)")
+    copier = commands.add_parser("copy", help="copy parallel text, if it is UTF-8 and of one length")
+    copier.add_argument("--languages", nargs=2, required=True, metavar="LANG")
+    copier.add_argument("--input", required=True, metavar="PREFIX", help="PREFIX.LANG are read")
+    copier.add_argument("--output", required=True, metavar="PREFIX", help="PREFIX.LANG are written")
     undoer = commands.add_parser("detokenize", help="undo Moses' tokenisation")
     undoer.add_argument("--language", required=True, metavar="LANG")
     undoer.add_argument("--input", required=True, metavar="FILE")
@@ -143,18 +156,41 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def require_possible(args: argparse.Namespace) -> None:
+    """Checks the values of options.
+
+    Raises:
+        ValueError: names the option
+    """
+    if args.command in ("clean", "copy") and args.languages[0] == args.languages[1]:
+        raise ValueError(f"--languages {' '.join(args.languages)}: must be two")
+    if args.command != "clean":
+        return
+    for name in ("max_words", "max_ratio", "workers"):
+        if not getattr(args, name) >= 1:  # nor nan
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be 1 or more")
+    if args.moses:
+        for language in args.languages:
+            require_language(language)
+
+
 def prepare(args: argparse.Namespace) -> None:
     """Does what one of the commands asks.
 
     Raises:
         ValueError: a file that is missing, not UTF-8, or of another length than the one beside it
+        OSError: a file cannot be written
     """
+    require_possible(args)
     os.makedirs(args.output if args.command == "extract" else os.path.dirname(args.output) or ".", exist_ok=True)
     if args.command == "extract":
         extract(args.archive, args.members, args.output)
     elif args.command == "test-set":
         test_set(args.sgm, args.output, args.segments)
+    elif args.command == "copy":
+        copy(args.input, args.output, (args.languages[0], args.languages[1]))
     elif args.command == "detokenize":
+        require_language(args.language)
         write_lines(args.output, (detokenize(line, args.language) for line in stream_lines(args.input)))
     else:
         languages = (args.languages[0], args.languages[1])
@@ -167,10 +203,8 @@ def prepare(args: argparse.Namespace) -> None:
 def main() -> None:
     """Prepares what the command line asks for."""
     args = get_parser().parse_args()
-    try:
+    with complaining("wmt14.py"):
         prepare(args)
-    except ValueError as error:
-        sys.exit(f"wmt14.py: {error}")
 
 
 if __name__ == "__main__":

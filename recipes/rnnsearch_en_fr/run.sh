@@ -37,10 +37,10 @@ prepare() {
   mkdir -p "$text"
   python "$recipes/wmt14.py" clean --languages "$src" "$tgt" --max-words 50 --max-ratio 50 --output "$text/train" \
     "${corpora[@]/#/$work/extracted/}"
+  python "$recipes/wmt14.py" copy --languages "$src" "$tgt" --input "$work/extracted/ntst1213" --output "$text/valid"
+  python "$recipes/wmt14.py" copy --languages "$src" "$tgt" --input "$work/extracted/ntst14" --output "$text/test"
   local lang
   for lang in "$src" "$tgt"; do
-    cp "$work/extracted/ntst1213.$lang" "$text/valid.$lang"
-    cp "$work/extracted/ntst14.$lang" "$text/test.$lang"
     # The untouched test set is no part of this data; this is for a score of detokenised text.
     python "$recipes/wmt14.py" detokenize --language "$lang" --input "$text/test.$lang" --output "$text/reference.$lang"
   done

@@ -91,11 +91,11 @@ def test_members_are_taken_out_of_archives_once(tmp_path):
     (out / "one.en").write_text("kept")
     wmt14.extract(str(tmp_path / "a.tgz"), ["x/one.en", "two.fr.gz"], str(out))
     assert (out / "one.en").read_text() == "kept"
-    with pytest.raises(SystemExit, match=r"a.tgz has no file three"):
+    with pytest.raises(ValueError, match=r"a.tgz has no file three"):
         wmt14.extract(str(tmp_path / "a.tgz"), ["three"], str(out))
     (tmp_path / "a.tgz").write_bytes((tmp_path / "a.tgz").read_bytes()[:60])
     (out / "one.en").unlink()
-    with pytest.raises(SystemExit, match=r"a.tgz: "):
+    with pytest.raises(ValueError, match=r"a.tgz: "):
         wmt14.extract(str(tmp_path / "a.tgz"), ["x/one.en", "x/four"], str(out))
     assert [path.name for path in out.iterdir()] == ["two.fr"]
 
@@ -146,7 +146,7 @@ def test_what_a_file_must_be(tmp_path, expected):
 
 def test_a_file_of_another_size_is_refused(tmp_path):
     (tmp_path / "file").write_text("text")
-    with pytest.raises(SystemExit, match="its size is 4, expected 5"):
+    with pytest.raises(ValueError, match="its size is 4, expected 5"):
         fetch.fetch("file", fetch.Entry("size:5", None), str(tmp_path), str(tmp_path))
     assert not (tmp_path / "file.part").exists()
 
