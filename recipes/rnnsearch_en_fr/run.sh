@@ -39,8 +39,8 @@ prepare() {
     "${corpora[@]/#/$work/extracted/}"
   local lang
   for lang in "$src" "$tgt"; do
-    cp "$work/extracted/ntst1213.$lang" "$text/valid.$lang"
-    cp "$work/extracted/ntst14.$lang" "$text/test.$lang"
+    write_to "$text/valid.$lang" cat "$work/extracted/ntst1213.$lang"
+    write_to "$text/test.$lang" cat "$work/extracted/ntst14.$lang"
     # The untouched test set is no part of this data; this is for a score of detokenised text.
     python "$recipes/wmt14.py" detokenize --language "$lang" --input "$text/test.$lang" --output "$text/reference.$lang"
   done

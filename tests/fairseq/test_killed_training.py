@@ -1,4 +1,4 @@
-"""Trainings that are killed at any point and go on from there: the same parameters and losses, and no file that is short.
+"""Trainings that are killed at any point and go on from there: the same parameters and losses, and no short file.
 
 A killed training is a fork of this process, since to start fairseq takes longer than to train these models.
 """
@@ -104,7 +104,7 @@ def train(data: Path, folder: Path, kill=None, seconds=None) -> int:
 
 
 def losses(folder: Path) -> dict:
-    """All that the log tells of every update and validation but speed and time: the values that each was logged with."""
+    """What the log tells of every update, epoch and validation but speed and time: each line of it."""
     found: dict = {}
     for line in (folder / "train.log").read_text().splitlines():
         kept = re.findall(r"\b((?:loss|nll_loss|ppl|best_loss|gnorm|clip|lr|bsz|wpb)[ =][-\d.e+]+)", line)
@@ -133,7 +133,8 @@ def assert_same(folder: Path, whole: Path) -> None:
             for key in ("exp_avg", "exp_avg_sq"):
                 assert torch.equal(ours[name]["last_optimizer_state"]["state"][number][key], state[key])
     logged = losses(whole)
-    assert {kind for kind, _ in logged} == {"valid", "epoch", "update"} and all(len(one) == 1 for one in logged.values())
+    assert {kind for kind, _ in logged} == {"valid", "epoch", "update"}
+    assert all(len(lines) == 1 for lines in logged.values())
     assert losses(folder) == logged
 
 
