@@ -217,6 +217,8 @@ train() {
     mark_done "$run/trained"
     return
   fi
+  # A disk that was full may have cut the log's last line, behind which the next one would begin.
+  if [ -f "$run/train.log" ] && [ -n "$(tail -c 1 "$run/train.log")" ]; then sed -i '$d' "$run/train.log"; fi
   local progress=(--log-format simple --log-interval 100) launch=()
   [ ! -t 1 ] || progress=(--log-format tqdm)
   if [ $((processes * nodes)) -gt 1 ]; then

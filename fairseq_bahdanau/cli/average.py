@@ -9,10 +9,10 @@ import os
 from typing import Dict, List, Optional
 
 import torch
-from fairseq.checkpoint_utils import checkpoint_paths
+from fairseq.checkpoint_utils import checkpoint_paths, torch_persistent_save
 from torch import Tensor
 
-from fairseq_bahdanau.checkpoints import save_atomically  # which also names to torch.load what a checkpoint may hold
+import fairseq_bahdanau  # noqa: F401  names to torch.load what a checkpoint may hold
 from fairseq_bahdanau.cli import new_parser, run_and_print
 
 
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> List[str]:
     paths = select(args.inputs, args.num_epoch_checkpoints, args.num_update_checkpoints, args.checkpoint_upper_bound)
     checkpoint = average(paths)
     os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
-    save_atomically(checkpoint, args.output)
+    torch_persistent_save(checkpoint, args.output)
     return [f"averaged {len(paths)} checkpoints into {args.output}: {' '.join(paths)}"]
 
 

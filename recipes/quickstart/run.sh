@@ -81,13 +81,7 @@ align() {
   write_to "$run/examples.$src" choose_examples
   "${align[@]}" --input "$run/examples.$src" --beam 5 --output "$run/examples" >>"$run/align.log" 2>&1 ||
     die "aligning failed, see $run/align.log"
-  # The links of the corpus have English first.
-  if [ "$src" = en ]; then
-    write_to "$run/gold.align" cat "$text/$test_set.align"
-  else
-    write_to "$run/gold.align" awk '{ for (f = 1; f <= NF; f++) { split($f, link, "-"); $f = link[2] "-" link[1] } print }' \
-      "$text/$test_set.align"
-  fi
+  write_to "$run/gold.align" gold_links
   mark_done "$run/aligned"
 }
 
@@ -95,6 +89,15 @@ align() {
 choose_examples() {
   awk '{ print NF "\t" $0 }' "$text/$test_set.$src" | sort -n -s -k 1,1 | cut -f 2- |
     awk '{ line[NR] = $0 } END { for (part = 0.1; part < 0.5; part += 0.15) print line[int(NR * part) + 1] }'
+}
+
+# gold_links: the links of the corpus, which have English first.
+gold_links() {
+  if [ "$src" = en ]; then
+    cat "$text/$test_set.align"
+  else
+    awk '{ for (f = 1; f <= NF; f++) { split($f, link, "-"); $f = link[2] "-" link[1] } print }' "$text/$test_set.align"
+  fi
 }
 
 # hypotheses MODEL: the file with its translations of the test set.

@@ -1,4 +1,4 @@
-"""Trainings that are killed at any point and go on from there: the same parameters and losses, and no short file.
+"""Trainings that are killed at any point, or meet a full disk, and go on: the same parameters, and no file is short.
 
 A killed training is a fork of this process, since to start fairseq takes longer than to train these models.
 """
@@ -9,16 +9,24 @@ import os
 import random
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import fairseq_cli.train
+import numpy as np
 import pytest
 import torch
+from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 from support import PLUGIN, TINY_FLAGS
+
+from fairseq_bahdanau import saving
+from fairseq_bahdanau.alignment.links import Alignment
+from fairseq_bahdanau.alignment.output_files import Hypothesis, write_all
+from fairseq_bahdanau.text import write_lines, writing
 
 FORK = multiprocessing.get_context("fork")
 # Batches are so small that an epoch has about eight updates; every third is saved, and the best and the last beside it.
@@ -190,3 +198,123 @@ def test_a_training_killed_at_twenty_random_points_is_the_same_to_the_bit(data, 
         assert train(data, folder) == 0, (folder / "printed").read_text()
         assert_same(folder, whole)
         print(f"trained to the end in {folder.name}: parameters, moments and losses are equal")
+
+
+# ---------------------------------------------------------------------------------------------------- a full disk
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 8 MB."""
+    folder = tmp_path / "whole-disk" / "checkpoints"
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+ONE_WORD = Alignment(["word", "</s>"], ["Wort", "</s>"], np.eye(2))
+HYPOTHESIS = Hypothesis(0, 1, "word " * 500, ONE_WORD)
+
+
+def fill(disk: Path) -> Path:
+    """Fills a disk with a file, which is returned."""
+    with open(disk / "filler", "wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while file.write(b"x" * 4096):
+            pass
+    return disk / "filler"
+
+
+def test_a_training_that_meets_a_full_disk_ends_with_a_line_and_goes_on_when_there_is_room(
+    data, whole, disk, monkeypatch
+):
+    folder = disk.parent
+    monkeypatch.setattr(saving, "PAUSES", (0.1, 0.1))
+    assert train(data, folder, ("update", 8, signal.SIGKILL)) == -signal.SIGKILL
+    before = {path.name: path.read_bytes() for path in disk.iterdir()}
+    assert "checkpoint_last.pt" in before
+    filler = fill(disk)
+    assert train(data, folder) == 1
+    filler.unlink()
+    assert {path.name: path.read_bytes() for path in disk.iterdir()} == before
+    assert_loadable(folder)
+    *_, last = (folder / "printed").read_text().splitlines()
+    assert last.startswith(f"fairseq_bahdanau: cannot save {disk}/checkpoint_1_9.pt: No space left on device. What was")
+    assert "Traceback" not in (folder / "printed").read_text()
+    assert train(data, folder) == 0
+    assert_same(folder, whole)
+
+
+def test_the_copy_of_a_checkpoint_that_does_not_fit_is_told_in_a_line(disk):
+    (disk.parent / "checkpoint1.pt").write_bytes(b"new" * 10000)
+    (disk / "checkpoint_last.pt").write_bytes(b"old")
+    fill(disk)
+    with pytest.raises(SystemExit, match=r"cannot save .*/checkpoint_last\.pt: No space left on device"):
+        PathManager.copy(str(disk.parent / "checkpoint1.pt"), str(disk / "checkpoint_last.pt"), overwrite=True)
+    assert (disk / "checkpoint_last.pt").read_bytes() == b"old" and not (disk / "checkpoint_last.pt.part").exists()
+
+
+def write_two(path):
+    with writing(f"{path}/one", f"{path}/two") as files:
+        for file in files:
+            file.write("word " * 5000)
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (lambda disk: write_lines(f"{disk}/one", ["word " * 5000]), "one"),
+        (write_two, "one"),
+        (lambda disk: saving.save_atomically({"model": torch.ones(5000)}, f"{disk}/one"), "one"),
+        (lambda disk: write_all(disk, [HYPOTHESIS] * 20, "none"), "hypotheses.txt"),
+    ],
+    ids=["lines", "two files", "checkpoint", "alignments"],
+)
+def test_what_does_not_fit_is_named_and_leaves_nothing(write, name, disk, monkeypatch):
+    monkeypatch.setattr(saving, "PAUSES", ())
+    (disk / name).write_text("old")
+    fill(disk)
+    with pytest.raises(OSError) as caught:
+        write(disk)
+    assert caught.value.strerror == "No space left on device" and caught.value.filename == str(disk / name)
+    assert sorted(path.name for path in disk.iterdir()) == sorted(["filler", name])
+    assert (disk / name).read_text() == "old"
+
+
+def test_a_checkpoint_is_whole_though_the_disk_was_full_for_a_moment(tmp_path, monkeypatch):
+    """Fairseq writes again behind what the first attempt left, and calls that a checkpoint."""
+    save, tries = torch.save, []
+
+    def save_at_last(checkpoint, file):
+        tries.append(file)
+        if len(tries) < 3:
+            file.write(b"x" * 5000)
+            raise OSError(28, "No space left on device")
+        save(checkpoint, file)
+
+    monkeypatch.setattr(torch, "save", save_at_last)
+    monkeypatch.setattr(saving, "PAUSES", (0, 0))
+    assert checkpoint_utils.torch_persistent_save is saving.save_for_fairseq
+    checkpoint_utils.torch_persistent_save({"model": torch.ones(3)}, str(tmp_path / "checkpoint1.pt"))
+    assert torch.load(tmp_path / "checkpoint1.pt")["model"].tolist() == [1, 1, 1] and len(tries) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint1.pt"]
+
+
+def test_what_is_wrong_with_the_checkpoint_itself_is_not_taken_for_a_full_disk(tmp_path):
+    with pytest.raises(Exception, match=r"pickle|local object"):
+        saving.save_atomically({"model": lambda: None}, str(tmp_path / "checkpoint1.pt"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_cannot_be_written_is_told_once(capsys):
+    logger, handler = logging.getLogger("full"), logging.FileHandler("/dev/full")
+    logger.addHandler(handler)
+    for _ in range(3):
+        logger.error("a line")
+    logger.removeHandler(handler)
+    told = "fairseq_bahdanau: cannot write to /dev/full: No space left on device: it may lack lines from here on\n"
+    assert capsys.readouterr().err == told
+    with pytest.raises(OSError):
+        handler.close()

@@ -102,7 +102,7 @@ def test_a_folder_is_locked_until_all_that_its_script_started_has_ended(tmp_path
     first = holder(tmp_path)
     script = [RECIPES / ".." / "tests" / "no-such", tmp_path]
     refused = finish(["-c", HOLDER, *script], code=1)
-    form = r"no-such: (.*) is in use by process (\d+) \((.*)\): wait until it has ended, or end it by: kill (\d+) (\d+)\n"
+    form = r"no-such: (.*) is in use by process (\d+) \((.*)\): wait until .*, or end it by: kill (\d+) (\d+)\n"
     told = re.fullmatch(form, refused)
     assert told and told[1] == str(tmp_path) and int(told[2]) == int(told[4]) == first.pid
     assert told[3].startswith(f"bash -c source {RECIPES}")
