@@ -1,4 +1,4 @@
-"""Saves checkpoints so that no interruption and no full disk can damage one, and says in a line what cannot be saved."""
+"""Saves checkpoints so that no interruption and no full disk can damage one, and says in a line what it cannot save."""
 
 import logging
 import os
