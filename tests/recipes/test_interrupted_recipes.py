@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -39,8 +40,8 @@ def fake_environment(folder: Path, **programs) -> dict:
     return environment(VIRTUAL_ENV=str(folder), REAL=str(real / "bin"))
 
 
-def start(words, variables=None, **keywords) -> subprocess.Popen:
-    """Starts a script in a group of processes of its own."""
+def start(words, variables=None) -> subprocess.Popen:
+    """Starts a script in a group of processes of its own, which attends to SIGINT even where this process does not."""
     return subprocess.Popen(
         [str(word) for word in ("bash", *words)],
         env=variables or environment(VIRTUAL_ENV=sys.prefix),
@@ -48,7 +49,7 @@ def start(words, variables=None, **keywords) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        **keywords,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -244,3 +245,76 @@ def test_a_checkpoint_that_a_kill_has_left_over_is_not_averaged(corpus, tmp_path
             (run / "checkpoints" / f"checkpoint{number}.pt").touch()
         printed = finish(multi30k(corpus, tmp_path, "--stage", "5", "--stop-stage", "5"), variables, 3)
         assert f"--num-epoch-checkpoints {averaged}\n" in printed
+
+
+# Every recipe on a small corpus: what its archives are, and its model where it has one to choose.
+SETS = {
+    "quickstart": (None, ""),
+    "multi30k": (None, "--max-tokens 400 --max-epoch 3 --share-all-embeddings"),
+    "iwslt14_de_en": (lambda raw: archives.iwslt14(raw, 114), "--max-tokens 300 --max-epoch 3"),
+    "wmt14_en_de": (
+        lambda raw: archives.wmt14(raw, "de", 90),
+        "--max-tokens 300 --share-all-embeddings --max-update 9 --save-interval-updates 2 --keep-interval-updates 3",
+    ),
+    "wmt14_en_fr": (
+        lambda raw: archives.wmt14(raw, "fr", 50),
+        "--max-tokens 150 --share-all-embeddings --max-update 25 --save-interval-updates 2 --keep-interval-updates 3",
+    ),
+    "rnnsearch_en_fr": (lambda raw: archives.rnnsearch(raw, 40), "--batch-size 40 --max-epoch 3"),
+}
+
+
+def words_for(recipe: str, place: Path, corpus: Path) -> list:
+    """Makes the corpus of a recipe; returns the words of its run on that."""
+    pack, flags = SETS[recipe]
+    if recipe == "quickstart":
+        return [RECIPES / recipe / "run.sh", "--work", place / "work"]
+    if recipe == "multi30k":
+        return multi30k(corpus, place / "work")
+    pack(place / "raw")
+    (place / "tiny.args").write_text(f"{TINY} {flags}")
+    given = ["--raw", place / "raw", "--sums", place / "raw" / "SUMS", "--work", place / "work"]
+    if recipe != "rnnsearch_en_fr":
+        given += ["--vocab-size", "120", "--pairs", "any"]
+    return [RECIPES / recipe / "run.sh", place / "tiny.args", *given]
+
+
+def until_stage(process: subprocess.Popen, number: int) -> bool:
+    """Reads what a recipe prints until it begins a stage; false where it has ended before."""
+    return any(f"| stage {number}: " in line for line in process.stdout)
+
+
+def timed(words: list, variables: dict) -> list:
+    """Runs a recipe to its end; returns the seconds of its stages."""
+    process, began = start(words, variables), [time.monotonic()]
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if "| stage " in line:
+            began.append(time.monotonic())
+    assert process.wait() == 0, "".join(printed)
+    return [after - before for before, after in zip(began[1:], [*began[2:], time.monotonic()])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", SETS)
+def test_killed_once_in_every_stage_a_recipe_goes_on_to_the_same_result(recipe, corpus, tmp_path):
+    numbers = random.Random(recipe)
+    variables = fake_environment(tmp_path / "fake")
+    variables["GENERATE_FLAGS"] = "--train 300 --valid 20 --test 30 --max-words 12"
+    words, work = words_for(recipe, tmp_path, corpus), tmp_path / "work"
+    seconds = timed(words, variables)
+    work.rename(tmp_path / "whole")
+    signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+    for number, takes in enumerate(seconds, start=1):
+        sent, point = signals[(number + len(recipe)) % 3], numbers.uniform(0, takes)
+        process = start(words, variables)
+        assert until_stage(process, number), f"{recipe} ended before stage {number}"
+        time.sleep(point)
+        end_group(process, sent)
+        print(
+            f"{recipe}, stage {number}: {sent.name} after {point:.1f} of {takes:.1f} s, exit code {process.returncode}"
+        )
+    finish(words, variables)
+    assert results(work) == results(tmp_path / "whole")
+    print(f"{recipe}: all {len(results(work))} files are the same")
