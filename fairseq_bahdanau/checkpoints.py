@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 from omegaconf.nodes import AnyNode
 
+from . import saving
 from .text import part_names
 
 fairseq_copy = PathManager.copy
@@ -51,15 +52,22 @@ def copy_atomically(src_path: str, dst_path: str, overwrite: bool = False) -> bo
 
     Returns:
         True
+
+    Raises:
+        SystemExit: it cannot be copied; says why in one line
     """
     if PathManager.path_requires_pathmanager(dst_path):
         return fairseq_copy(src_path, dst_path, overwrite)
-    with part_names(dst_path) as (part,):
-        shutil.copyfile(src_path, part)
+    try:
+        with part_names(dst_path) as (part,):
+            shutil.copyfile(src_path, part)
+    except OSError as error:
+        saving.cannot_save(dst_path, error)
     return True
 
 
 def install() -> None:
-    """Makes this process load safely and copy atomically, by the two functions above."""
+    """Makes this process load safely, and save and copy atomically."""
     allow_fairseq_checkpoints()
+    saving.install()
     PathManager.copy = staticmethod(copy_atomically)

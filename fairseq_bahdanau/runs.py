@@ -4,6 +4,7 @@ The stages of a recipe write it, and comparisons read it. Names of files and key
 reader. The standard library is all that this file needs.
 """
 
+import errno
 import json
 import os
 import re
@@ -67,9 +68,17 @@ class Costs(NamedTuple):
     peak_memory_gb: float
 
     def append_to(self, path: str) -> None:
-        """Appends the costs to a file as a line of JSON."""
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(self._asdict()) + "\n")
+        """Appends the costs to a file as a line of JSON, all of it or nothing; several machines may do so at once.
+
+        Raises:
+            OSError: the file cannot be written, or there is no room for the line
+        """
+        line = json.dumps(self._asdict()).encode() + b"\n"
+        with open(path, "ab", buffering=0) as file:
+            before = file.tell()
+            if file.write(line) != len(line):
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
     @classmethod
     def from_json(cls, line: str) -> "Costs":

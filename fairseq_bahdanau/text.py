@@ -147,12 +147,19 @@ def part_names(*paths: str) -> Iterator[List[str]]:
 
     When the block ends, the files that it wrote take the names that were asked for, so that these are at every moment
     either as before or complete. After an error or an interruption they are removed.
+
+    Raises:
+        OSError: of the block, such as of a full disk; names the first of the paths where the system does not say which
     """
     parts = [f"{path}.part" for path in paths]
     try:
         yield parts
         for part, path in zip(parts, paths):
             os.replace(part, path)
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, paths[0]) from error
+        raise
     finally:
         for part in parts:
             with contextlib.suppress(FileNotFoundError):

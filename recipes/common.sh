@@ -38,6 +38,61 @@ write_to() {
   mv "$file.part" "$file"
 }
 
+# lock FOLDER: keeps another script out of FOLDER, and lets it into the folder that this one locked before. The system takes
+# the lock away when this script and all that it has started have ended, however they end: what outlives a killed script, as
+# a training may, keeps it.
+locked=''
+lock() {
+  local code=0
+  [ "$locked" != "$1" ] || return 0
+  command -v flock >/dev/null || die "needs the command flock (package util-linux), which keeps two runs out of one folder"
+  unlock
+  exec {lock_number}>>"$1/lock"
+  flock --nonblock "$lock_number" || code=$?
+  case $code in
+    0) locked=$1 ;;
+    1) die "$1 is in use by $(users_of "$1/lock")" ;;
+    *) die "$1 cannot be locked, see above: --work DIR names a folder on another disk" ;;
+  esac
+}
+unlock() {
+  [ -z "$locked" ] || exec {lock_number}>&-
+  locked=''
+}
+
+# users_of FILE: the processes that have FILE open, but for this script's own, and what one can do.
+users_of() {
+  local file pid pids=()
+  for file in /proc/[0-9]*/fd/*; do
+    pid=${file#/proc/} pid=${pid%%/*}
+    if [ "$file" -ef "$1" ] && [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] && [[ " ${pids[*]} " != *" $pid "* ]]; then
+      pids+=("$pid")
+    fi
+  done
+  if [ "${#pids[@]}" = 0 ]; then
+    echo "a process of another machine or another user: wait until it has ended"
+    return
+  fi
+  mapfile -t pids < <(printf '%s\n' "${pids[@]}" | sort -n)
+  local command
+  command=$({ tr '\0' ' ' <"/proc/${pids[0]}/cmdline"; } 2>/dev/null | cut -c 1-200) || true # it may just have ended
+  echo "process ${pids[0]} (${command% }): wait until it has ended, or end it by: kill ${pids[*]}"
+}
+
+# value_of FLAG WORDS...: prints the value that FLAG has the last time among the words; nothing where it has none.
+value_of() {
+  local flag=$1 found=''
+  shift
+  while [ $# -gt 0 ]; do
+    case $1 in
+      "$flag") found=${2:-} ;;
+      "$flag"=*) found=${1#*=} ;;
+    esac
+    shift
+  done
+  echo "$found"
+}
+
 # read_flags FILE: the flags of a run into the array `flags`: words of all lines but comments.
 read_flags() {
   local line words

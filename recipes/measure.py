@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Optional
 
 import without_fairseq  # noqa: F401
 
@@ -23,16 +24,30 @@ def main() -> None:
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --, with its arguments")
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it on behalf of what it starts in the background
+    process: Optional[subprocess.Popen] = None
+
+    def end(*_: object) -> None:  # who ends this process means the command
+        if process is None:
+            sys.exit(128 + signal.SIGTERM)
+        process.terminate()
+
+    signal.signal(signal.SIGTERM, end)
     began = time.monotonic()
     try:
-        code = subprocess.call(args.command)
+        # The command inherits the recipe's lock on the folder, and keeps it where it outlives the recipe.
+        process = subprocess.Popen(args.command, close_fds=False)
     except OSError as error:
         sys.exit(f"measure.py: {args.command[0]}: {error.strerror}")
+    code = process.wait()
     if code:
         sys.exit(code if code > 0 else 128 - code)
     # Of the largest process that has ended, and its own children; Linux counts in KiB.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    Costs(round(time.monotonic() - began, 1), round(peak * 1024 / 1e9, 3)).append_to(args.record)
+    costs = Costs(round(time.monotonic() - began, 1), round(peak * 1024 / 1e9, 3))
+    try:
+        costs.append_to(args.record)
+    except OSError as error:
+        sys.exit(f"measure.py: --record {args.record}: {error.strerror}")
 
 
 if __name__ == "__main__":

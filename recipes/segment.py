@@ -24,6 +24,7 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
         sample: how many lines are drawn at random to train on, so that memory is bounded; 0: all
     """
     partial = f"{prefix}.part"
+    sentencepiece.set_random_generator_seed(1)  # of the sample: else another one every time
     sampling = {"input_sentence_size": sample, "shuffle_input_sentence": True} if sample else {}
     sentencepiece.SentencePieceTrainer.train(
         input=inputs,

@@ -38,12 +38,29 @@ run_recipe() {
 # run_stages: runs the stages from number $first to number $last. A stage says itself, by done_before, that it has nothing
 # left to do.
 run_stages() {
+  local own=${run:-$pair}
   [[ $first =~ ^[1-9]$ && $last =~ ^[1-9]$ && $first -le $last && $last -le ${#stages[@]} ]] ||
     die "--stage and --stop-stage are numbers from 1 to ${#stages[@]}, the first not the greater"
   for ((stage_number = first; stage_number <= last; stage_number++)); do
     echo "$(date '+%F %T') | stage $stage_number: ${stages[stage_number - 1]}"
+    lock_for "${stages[stage_number - 1]}" "$own"
     "${stages[stage_number - 1]}"
   done
+}
+
+# lock_for STAGE RUN: one script at a time works in $work on what all models share, and one in the folder RUN from the
+# training on. So two models train at once. A training on several machines is in the folder of all of them.
+lock_for() {
+  local name
+  if [[ $1 = train* ]] && [ "$nodes" -gt 1 ]; then
+    unlock
+    return
+  fi
+  for name in "${stages[@]}"; do
+    [[ $name != train* ]] || break # the stage comes after it, or is it
+    [ "$name" != "$1" ] || { lock "$work"; return; }
+  done
+  lock "$2"
 }
 
 # has_stage NAME: true when the recipe has a stage of that name.
@@ -173,6 +190,18 @@ spread_updates() {
   die "$args_file has no --update-freq to divide among $world processes: a batch would be $world times as large"
 }
 
+# is_trained: true when the last checkpoint has all updates of --max-update, as where the script was killed behind it:
+# fairseq-train would train one more. (At --max-epoch it stops by itself.)
+is_trained() {
+  local file=$run/checkpoints/checkpoint_last.pt wanted updates
+  wanted=$(value_of --max-update "${flags[@]}")
+  if [ -z "$wanted" ] || [ ! -f "$file" ]; then return 1; fi
+  # Of a damaged file, fairseq-train will say that it is.
+  updates=$(python -c 'import sys, torch, fairseq_bahdanau
+print(torch.load(sys.argv[1], map_location="cpu")["optimizer_history"][-1]["num_updates"])' "$file" 2>/dev/null) || return 1
+  [ "$updates" -ge "$wanted" ]
+}
+
 # train: fairseq-train with the model's flags, on one process or as torchrun's processes; goes on from where it was.
 train() {
   need "$pair/binarized"
@@ -180,8 +209,16 @@ train() {
   if [ -f "$run/flags.args" ] && ! cmp -s "$args_file" "$run/flags.args"; then
     die "$args_file is not what $run was trained with: remove that folder, or give the file another name"
   fi
-  cp "$args_file" "$run/flags.args"
+  cat "$args_file" >"$run/flags.args.$HOSTNAME" # of which several machines may be here at once
+  mv "$run/flags.args.$HOSTNAME" "$run/flags.args"
   done_before "$run/trained" && return
+  if is_trained; then
+    echo "trained before: $run/checkpoints"
+    mark_done "$run/trained"
+    return
+  fi
+  # A disk that was full may have cut the log's last line, behind which the next one would begin.
+  if [ -f "$run/train.log" ] && [ -n "$(tail -c 1 "$run/train.log")" ]; then sed -i '$d' "$run/train.log"; fi
   local progress=(--log-format simple --log-interval 100) launch=()
   [ ! -t 1 ] || progress=(--log-format tqdm)
   if [ $((processes * nodes)) -gt 1 ]; then
@@ -200,17 +237,22 @@ train() {
 translate() {
   need "$run/trained"
   done_before "$run/translated" && return
-  local averaged=epoch kept=("$run"/checkpoints/checkpoint[0-9]*.pt) bpe=()
+  local averaged=epoch keep=--keep-last-epochs kept=("$run"/checkpoints/checkpoint[0-9]*.pt) count bpe=()
   if [[ " ${checkpoints[*]} " == *" --save-interval-updates "* ]]; then
-    averaged=update kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
+    averaged=update keep=--keep-interval-updates kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
   fi
+  # Where the training was killed behind its last checkpoint, one is there that this one should have displaced.
+  keep=$(value_of "$keep" "${checkpoints[@]}" "${flags[@]}") count=${#kept[@]}
+  [ "${keep:-0}" -le 0 ] || [ "$count" -le "$keep" ] || count=$keep
   ! has_stage segment || bpe=(--bpe sentencepiece --sentencepiece-model "$pair/spm.model")
   python -m fairseq_bahdanau.cli.average --inputs "$run/checkpoints" --output "$run/averaged.pt" \
-    "--num-$averaged-checkpoints" "${#kept[@]}"
+    "--num-$averaged-checkpoints" "$count"
   python "$recipes/measure.py" --record "$run/translating.jsonl" -- \
     fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
     --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 "${search[@]}" "${bpe[@]}" \
-    --results-path "$run" >"$run/generate.log" 2>&1 || die "fairseq-generate failed, see $run/generate.log"
+    --results-path "$run/generating" >"$run/generate.log" 2>&1 || die "fairseq-generate failed, see $run/generate.log"
+  mv "$run/generating/generate-test.txt" "$run/generate-test.txt"
+  rmdir "$run/generating"
   write_to "$run/search.args" echo "${search[*]}"
   mark_done "$run/translated"
 }

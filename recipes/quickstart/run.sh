@@ -10,6 +10,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../stages.sh"
 
 languages=("en de" "de en") models=(attention fixed_context)
+model=attention # whose folder stands for both: it is locked
 text_folder=data preprocess=() scoring=(--force)
 checkpoints=(--keep-last-epochs 2) # of four: the first ones are far from the last
 
@@ -30,7 +31,7 @@ generate() {
   fi
   done_before "$text/generated" && return
   python "$here/generate.py" --output "$text" "${flags[@]}"
-  echo "${flags[*]}" >"$text/flags"
+  write_to "$text/flags" echo "${flags[*]}"
   mark_done "$text/generated"
 }
 
@@ -77,20 +78,26 @@ align() {
     --target-lang "$tgt" "${device[@]}" --batch-size 64 --buffer-size 1000)
   "${align[@]}" --input "$text/$test_set.$src" --target "$text/$test_set.$tgt" --format none \
     --output "$run/reference" >"$run/align.log" 2>&1 || die "aligning failed, see $run/align.log"
-  # Of all test sentences by length, those after a tenth, a quarter and four tenths.
-  awk '{ print NF "\t" $0 }' "$text/$test_set.$src" | sort -n -s -k 1,1 | cut -f 2- |
-    awk '{ line[NR] = $0 } END { for (part = 0.1; part < 0.5; part += 0.15) print line[int(NR * part) + 1] }' \
-      >"$run/examples.$src"
+  write_to "$run/examples.$src" choose_examples
   "${align[@]}" --input "$run/examples.$src" --beam 5 --output "$run/examples" >>"$run/align.log" 2>&1 ||
     die "aligning failed, see $run/align.log"
-  # The links of the corpus have English first.
-  if [ "$src" = en ]; then
-    cp "$text/$test_set.align" "$run/gold.align"
-  else
-    awk '{ for (f = 1; f <= NF; f++) { split($f, link, "-"); $f = link[2] "-" link[1] } print }' \
-      "$text/$test_set.align" >"$run/gold.align"
-  fi
+  write_to "$run/gold.align" gold_links
   mark_done "$run/aligned"
+}
+
+# choose_examples: of all test sentences by length, those after a tenth, a quarter and four tenths.
+choose_examples() {
+  awk '{ print NF "\t" $0 }' "$text/$test_set.$src" | sort -n -s -k 1,1 | cut -f 2- |
+    awk '{ line[NR] = $0 } END { for (part = 0.1; part < 0.5; part += 0.15) print line[int(NR * part) + 1] }'
+}
+
+# gold_links: the links of the corpus, which have English first.
+gold_links() {
+  if [ "$src" = en ]; then
+    cat "$text/$test_set.align"
+  else
+    awk '{ for (f = 1; f <= NF; f++) { split($f, link, "-"); $f = link[2] "-" link[1] } print }' "$text/$test_set.align"
+  fi
 }
 
 # hypotheses MODEL: the file with its translations of the test set.
