@@ -93,11 +93,13 @@ value_of() {
   echo "$found"
 }
 
-# read_flags FILE: the flags of a run into the array `flags`: words of all lines but comments.
+# read_flags FILE: the flags of a run into the array `flags`: words of all lines but comments. A byte order mark and CRLF are
+# no flags.
 read_flags() {
   local line words
   flags=()
   while IFS= read -r line || [ -n "$line" ]; do
+    line=${line#$'\xef\xbb\xbf'} line=${line%$'\r'}
     [[ $line =~ ^[[:space:]]*(#|$) ]] && continue
     read -r -a words <<<"$line"
     flags+=("${words[@]}")

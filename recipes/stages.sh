@@ -22,6 +22,7 @@ preprocess=(--joined-dictionary)      # of fairseq-preprocess
 shards=1                              # folders that the training data is spread over, an epoch each
 checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
 search=(--beam 5 --batch-size 64)     # of fairseq-generate
+limit=(--max-len-a 2 --max-len-b 200) # likewise: of a translation, in tokens; it grows with the source
 scoring=()                            # of score.py
 # What the stages are given: $src, $tgt, $seed and so on, as the options say (options.sh); from open_work $text, the folder of
 # the plain text, and $pair = $work/SRC-TGT, with pieces, dictionaries and binarized data; from open_model $run = $pair/MODEL
@@ -171,7 +172,7 @@ describe_text() {
 
 # fairseq_preprocess OPTIONS...: for this pair of languages; what it says goes to a file.
 fairseq_preprocess() {
-  fairseq-preprocess --source-lang "$src" --target-lang "$tgt" "$@" >>"$pair/binarize.log" 2>&1 ||
+  fairseq-preprocess --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "$@" >>"$pair/binarize.log" 2>&1 ||
     die "fairseq-preprocess failed, see $pair/binarize.log"
 }
 
@@ -249,11 +250,12 @@ translate() {
     "--num-$averaged-checkpoints" "$count"
   python "$recipes/measure.py" --record "$run/translating.jsonl" -- \
     fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
-    --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 "${search[@]}" "${bpe[@]}" \
+    --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 "${search[@]}" "${limit[@]}" "${bpe[@]}" \
     --results-path "$run/generating" >"$run/generate.log" 2>&1 || die "fairseq-generate failed, see $run/generate.log"
   mv "$run/generating/generate-test.txt" "$run/generate-test.txt"
   rmdir "$run/generating"
-  write_to "$run/search.args" echo "${search[*]}"
+  grep 'it may be cut$' "$run/generate.log" >&2 || true # what reached the limit
+  write_to "$run/search.args" echo "${search[*]} ${limit[*]}"
   mark_done "$run/translated"
 }
 

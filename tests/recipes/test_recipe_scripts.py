@@ -125,3 +125,20 @@ def test_members_of_the_family_differ_in_one_option():
     for name in line.split()[1:]:
         flags = (folder / f"{name}.args").read_text().splitlines()[1:]
         assert flags[:-1] == base and flags[-1].split()[1] == name[len("small-") :]
+
+
+FLAGS = [
+    (b"--arch x\n--lr 0.1 # no comment\n", ["--arch", "x", "--lr", "0.1", "#", "no", "comment"]),
+    (b"# a\n\n  # b\n --arch  x\t--lr 1", ["--arch", "x", "--lr", "1"]),
+    (b"\xef\xbb\xbf--arch x\r\n\r\n# a\r\n--lr 1\r\n", ["--arch", "x", "--lr", "1"]),
+    (b"\xef\xbb\xbf# a\n--lr 1\r", ["--lr", "1"]),
+    (b"--adam-betas (0.9, 0.98)\n--x *\n", ["--adam-betas", "(0.9,", "0.98)", "--x", "*"]),
+]
+
+
+@pytest.mark.parametrize(("content", "wanted"), FLAGS)
+def test_flags_are_the_words_of_a_file(tmp_path, content, wanted):
+    (tmp_path / "model.args").write_bytes(content)
+    program = 'source "$1"; read_flags "$2"; printf "%s\\n" "${flags[@]}"'
+    command = ["bash", "-c", program, "bash", str(RECIPES / "common.sh"), str(tmp_path / "model.args")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines() == wanted

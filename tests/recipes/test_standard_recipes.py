@@ -124,7 +124,7 @@ def test_wmt14_averages_checkpoints_of_updates(wmt14_en_de):
     assert len(kept) == 3 and "averaged 3 checkpoints" in printed
     scores = json.loads((run / "scores.json").read_text())
     assert scores["sentences"] == 11 and "case:mixed" in scores["BLEU"]["signature"]
-    assert (run / "search.args").read_text() == "--beam 4 --lenpen 0.6 --batch-size 64\n"
+    assert (run / "search.args").read_text() == "--beam 4 --lenpen 0.6 --batch-size 64 --max-len-a 2 --max-len-b 200\n"
     again = run_recipe(RECIPES / "wmt14_en_de" / "run.sh", place / "tiny.args", *options(place), "--pairs", "any")
     assert again.count("done before:") == 6  # all but the check of the archives and the scores
 
