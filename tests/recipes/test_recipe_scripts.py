@@ -64,7 +64,9 @@ def test_every_caller_counts_by_that_rule(monkeypatch):
     assert segment.encode_chunk("m", None, None, pairs) == pairs
 
 
-SCRIPTS = [*RECIPES.glob("*.py"), *RECIPES.glob("quickstart/*.py")]
+# One has models to load, and the other is loaded where lines are tokenised.
+NEEDING = ("translate.py", "moses_as_perl.py")
+SCRIPTS = [path for path in (*RECIPES.glob("*.py"), *RECIPES.glob("quickstart/*.py")) if path.name not in NEEDING]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
