@@ -19,7 +19,7 @@ import fairseq_bahdanau  # noqa: F401  the package itself, before modules that d
 # isort: split
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from moses import detokenize, tokenize
+from moses import detokenize, lowercase, tokenize
 from segment import processor
 from tqdm import tqdm
 
@@ -100,11 +100,9 @@ def read_text(pair: Path) -> Tuple[Text, Optional[str], Path]:
 
 def encode_line(line: str, text: Text, model: Optional[str]) -> List[str]:
     """Turns a line into the tokens of the model."""
-    line = " ".join(line.split())
-    if text.moses and line:
-        line = tokenize(line, text.source)
+    line = tokenize(line, text.source) if text.moses else " ".join(line.split())
     if text.lowercase:
-        line = line.lower()
+        line = lowercase(line)
     return line.split() if model is None else processor(model).encode(line, out_type=str)
 
 
