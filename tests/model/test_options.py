@@ -122,6 +122,7 @@ def test_parameter_names_are_those_that_checkpoints_carry():
         "decoder.attention.key_proj", "decoder.attention.energy", "decoder.recurrence.embed_gates",
         "decoder.recurrence.context_gates", "decoder.recurrence.cell.state_gates", "decoder.readout.state_proj",
         "decoder.readout.context_proj", "decoder.readout.embed_proj", "decoder.output_projection",
+        "dictionaries_version",
     }  # fmt: skip
 
 
