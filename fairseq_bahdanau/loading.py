@@ -46,9 +46,11 @@ def reason(error: BaseException, guess: str) -> str:
         first, *others = [" ".join(line.split()) for line in str(error).split("\n")[1:] if line.strip()]
         more = f", and {len(others)} differences more" if others else ""
         return f"its parameters are not those of the model that the options describe: {first.rstrip('.')[:250]}{more}"
-    if not guess and isinstance(error, (ValueError, AssertionError)) and text:
-        return text
-    return f"{guess or 'it does not fit'} ({type(error).__name__}: {text[:150]})"
+    if text.startswith("Could not infer task type") or (isinstance(error, KeyError) and "_name" in text):
+        return "its task or architecture is not known here: give the --user-dir of its training"
+    if guess:  # PyTorch's own text is about its options, and long
+        return f"{guess} ({type(error).__name__})"
+    return text[:250] if isinstance(error, (ValueError, AssertionError)) else f"{type(error).__name__}: {text[:250]}"
 
 
 @contextlib.contextmanager
@@ -94,6 +96,8 @@ def load_to_cpu(path: str, arg_overrides: Optional[dict] = None, load_on_all_ran
             require_whole(path)
         state = fairseq_load_to_cpu(path, arg_overrides, load_on_all_ranks)
         require_parameters(state)
+        if state.get("args") is None and state.get("cfg") is None:
+            raise Refused("no checkpoint of fairseq: it has no options, 'cfg'")
         for name in ("args", "cfg"):
             require_no_code(state.get(name))
         return state

@@ -131,8 +131,9 @@ class BahdanauModel(FairseqEncoderDecoderModel):
         Raises:
             ValueError: options that contradict each other, the dictionaries or an embedding file
         """
-        # What fairseq does for the architecture itself, not for presets: options younger than a checkpoint.
-        cfg = merge_with_parent(BahdanauConfig(), cfg)
+        # What fairseq does for the architecture itself, not for presets: options younger than a checkpoint get their
+        # defaults, and those that there are no more are left out.
+        cfg = merge_with_parent(BahdanauConfig(), cfg, True)
         check_numbers(cfg)
         check_embeddings(cfg, task)
         check_combinations(cfg, task)
