@@ -103,8 +103,6 @@ def require_parameters(state: object) -> dict:
     parameters = state.get("model") if isinstance(state, dict) else None
     if not isinstance(parameters, dict) or not parameters:
         raise Refused("no checkpoint of fairseq: it has no 'model'")
-    if not all(isinstance(one, torch.Tensor) for one in parameters.values()):
-        raise Refused("no checkpoint of fairseq: something in its 'model' is no tensor")
     return parameters
 
 

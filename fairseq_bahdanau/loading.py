@@ -27,10 +27,11 @@ def asked_for(error: pickle.UnpicklingError) -> Optional[str]:
     return None if found is None else found.group(1) or found.group(2)
 
 
-def reason(error: BaseException, guess: str) -> str:
+def reason(path: str, error: BaseException, guess: str) -> str:
     """Says in one line why a checkpoint cannot be loaded.
 
     Args:
+        path: the file
         error: what loading it raised
         guess: what an error most likely means that nobody foresaw
     """
@@ -38,7 +39,8 @@ def reason(error: BaseException, guess: str) -> str:
     if isinstance(error, Refused):
         return text
     if isinstance(error, OSError) and (error.strerror or text.startswith("Model file not found")):
-        return error.strerror or "no such file"
+        place = "" if error.filename in (None, path) else f"{error.filename}: "
+        return f"{place}{error.strerror or 'no such file'}"
     name = asked_for(error) if isinstance(error, pickle.UnpicklingError) else None
     if name is not None:
         return f"it asks for {name}, {NEEDLESS}"
@@ -66,14 +68,14 @@ def naming(path: str, guess: str = "") -> Iterator[None]:
     except Exception as error:  # torch.load of a damaged file may raise anything
         if type(error) is ValueError and str(error).startswith("cannot load "):
             raise
-        raise ValueError(f"cannot load {path}: {reason(error, guess)}") from error
+        raise ValueError(f"cannot load {path}: {reason(path, error, guess)}") from error
 
 
 # ----------------------------------------------------------------------------------- loading, in place of fairseq's
 
 
 def read(path: str) -> dict:
-    """Reads a checkpoint of any fairseq model, and checks no more than that it is one.
+    """Reads a checkpoint of any fairseq model, and checks no more than that its parameters are tensors.
 
     Raises:
         ValueError: it cannot be loaded; names the file
@@ -81,7 +83,9 @@ def read(path: str) -> dict:
     with naming(path, GUESS), only_data():
         require_whole(path)
         state = torch.load(path, map_location="cpu")
-        require_parameters(state)
+        for name, parameter in require_parameters(state).items():
+            if not isinstance(parameter, torch.Tensor):
+                raise Refused(f"no checkpoint of fairseq: its {name} is no tensor")
         return state
 
 

@@ -41,7 +41,7 @@ REFUSED = [
     (f"--inputs {ONE} F/other.pt", "cannot load F/other.pt: no checkpoint of fairseq: it has no 'model'"),
     (f"--inputs {ONE} F/tensor.pt", "cannot load F/tensor.pt: no checkpoint of fairseq"),
     (f"--inputs {ONE} F/nothing.pt", "cannot load F/nothing.pt: no checkpoint of fairseq"),
-    (f"--inputs {ONE} F/text.pt", "cannot load F/text.pt: no checkpoint of fairseq: something in its 'model'"),
+    (f"--inputs {ONE} F/text.pt", "cannot load F/text.pt: no checkpoint of fairseq: its w is no tensor"),
     (f"--inputs {ONE} F/gone.pt", "--inputs: no such file: F/gone.pt"),
     (f"--inputs {ONE} F", "--inputs: F is a folder: name its files, or give --num-epoch-checkpoints N"),
     (f"--inputs {ONE} F/shape.pt", f"F/shape.pt has other parameters than {ONE}: w is [2] in place of [3]"),

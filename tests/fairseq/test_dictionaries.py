@@ -139,6 +139,13 @@ def test_a_checkpoint_without_a_record_loads(trained, other, tmp_path):
     assert torch.equal(model.get_buffer(NAME)[1], checksums(dictionary(1), model.decoder.dictionary)[1])
 
 
+def test_a_dictionary_that_is_not_there_is_named(trained, other):
+    folder = other("xx", list)
+    (folder / "dict.xx.txt").unlink()
+    with pytest.raises(ValueError, match=rf"cannot load {trained}: {folder}/dict\.xx\.txt: No such file or directory"):
+        checkpoint_utils.load_model_ensemble([str(trained)], {"data": str(folder)})
+
+
 def test_the_record_is_that_of_the_words_in_their_order():
     # SHA-256 of "<s>\n<pad>\n</s>\n<unk>\nw0" and of the same with z0, by sha256sum.
     model = build_model(dictionary(1), dictionary(1, "z"))
