@@ -290,7 +290,7 @@ def test_arrays_of_numbers_come_back_and_are_saved_as_they_were(trained, tmp_pat
             np.testing.assert_array_equal(one, other)
             assert one.dtype == other.dtype
         wanted = found
-    assert torch.serialization.get_unsafe_globals_in_checkpoint(tmp_path / "twice.pt") == []
+    assert b"saved_arrays" not in (tmp_path / "twice.pt").read_bytes()  # others can load it without this package
 
 
 def test_loading_is_safe_where_pytorch_is_not_by_default(bad, monkeypatch, tmp_path):
