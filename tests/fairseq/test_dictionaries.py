@@ -156,11 +156,13 @@ def test_the_record_is_that_of_the_words_in_their_order():
     )
 
 
-@pytest.mark.parametrize("mean", [lambda a, b: (a + b) / 2, lambda a, b: (a + b) // 2, lambda a, b: (a + b).half() / 2])
+@pytest.mark.parametrize(
+    "mean", [lambda one: (one + one) / 2, lambda one: (one + one) // 2, lambda one: sum(one / 49 for _ in range(49))]
+)
 def test_a_record_survives_whoever_averages_it(mean):
     model = build_model()
     state = model.state_dict()
-    state[NAME] = mean(state[NAME], state[NAME])
+    state[NAME] = mean(state[NAME])
     model.load_state_dict(state)
     assert model.get_buffer(NAME).dtype == torch.int64
 
