@@ -21,9 +21,21 @@ __version__ = "0.1.0"
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 4):
     raise ImportError(f"fairseq-bahdanau needs PyTorch 2.4 or later, install one: this is {torch.__version__}")
 
-from . import background, checkpoints, criterions, hypotheses, model, tasks, vocabulary  # noqa: F401  they register themselves
+from . import (  # noqa: F401  they register themselves
+    background,
+    checkpoints,
+    criterions,
+    dictionaries,
+    hypotheses,
+    loading,
+    model,
+    tasks,
+    vocabulary,
+)
 
 background.install()
 checkpoints.install()
 hypotheses.install()
 vocabulary.install()
+dictionaries.install()
+loading.install()

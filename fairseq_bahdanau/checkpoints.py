@@ -1,22 +1,34 @@
-"""Lets a safe ``torch.load`` read fairseq's checkpoints, and copies them so that no interruption can damage a copy."""
+"""Says what a checkpoint may hold, and copies checkpoints so that no interruption can damage a copy."""
 
 import argparse
+import ast
 import collections
+import contextlib
+import os
+import re
 import shutil
 import typing
+import zipfile
+from typing import Iterator
 
-import numpy as np
 import torch
 from fairseq.distributed.utils import _TensorPlaceholder
 from fairseq.file_io import PathManager
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.base import ContainerMetadata, Metadata
+from omegaconf.errors import OmegaConfBaseException
 from omegaconf.nodes import AnyNode
 
-from . import saving
+from . import saved_arrays, saving
 from .text import part_names
 
 fairseq_copy = PathManager.copy
+
+NEEDLESS = "which no checkpoint of fairseq needs: nothing of it was run"
+# Names of options that hold places, which nothing evaluates: a folder may well be called "data (2)".
+PLACE = re.compile(r"(.*_)?(data|dir|path|file|url)")
+
+# ---------------------------------------------------------------------------------------------- what a file may hold
 
 
 def allow_fairseq_checkpoints() -> None:
@@ -25,18 +37,107 @@ def allow_fairseq_checkpoints() -> None:
     From PyTorch 2.6 on, ``torch.load`` refuses every class that it was not told of. All named here only hold data; a
     file that holds any other class is still refused. This serves the checkpoints of every fairseq model.
     """
-    if not hasattr(torch.serialization, "add_safe_globals"):  # PyTorch < 2.4 has no such list and refuses nothing
-        return
     allowed: list = [argparse.Namespace]  # options of legacy architectures, tasks and optimizers (lstm, adadelta)
-    # Arrays and scalars: the meters of --eval-bleu. A file names numpy's modules as the numpy that wrote it did.
-    allowed += [np.ndarray, np.dtype] + [type(np.dtype(kind)) for kind in ("i4", "i8", "f4", "f8")]
-    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(1).__reduce__()[0]
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        allowed += [(reconstruct, f"{module}._reconstruct"), (scalar, f"{module}.scalar")]
+    allowed += saved_arrays.stand_ins()  # the meters of --eval-bleu
     # Options and placeholders: what process 0 sends to the others when several resume.
     allowed += [DictConfig, ListConfig, ContainerMetadata, Metadata, AnyNode, _TensorPlaceholder]
-    allowed += [dict, list, int, collections.defaultdict, typing.Any]
+    allowed += [dict, list, int, collections.defaultdict]
+    if hasattr(typing.Any, "__qualname__"):  # Python 3.10 and later; PyTorch asks for it
+        allowed += [typing.Any]
     torch.serialization.add_safe_globals(allowed)
+
+
+@contextlib.contextmanager
+def only_data() -> Iterator[None]:
+    """Has every ``torch.load`` within the block refuse what it was not told of.
+
+    That is PyTorch's default since 2.6, but not before, and some versions of fairseq ask for the opposite. A user who
+    has set ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` gets what it promises.
+    """
+    force, forbid = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(force)
+    if os.environ.get(forbid, "0").lower() not in ("1", "y", "yes", "true"):
+        os.environ[force] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(force, None)
+        else:
+            os.environ[force] = before
+
+
+class Refused(ValueError):
+    """Says why a checkpoint is not taken; whoever knows the file's name adds that."""
+
+
+def require_whole(path: str) -> None:
+    """Compares a file with the checksums that PyTorch has written into it, and does not look at when it reads.
+
+    Raises:
+        Refused: the file is empty, cut short or damaged
+    """
+    with open(path, "rb") as file:
+        head = file.read(4)
+    if not head:
+        raise Refused("the file is empty")
+    if head != b"PK\x03\x04":
+        return  # PyTorch's format before 1.6 has no checksums
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch.serialization.set_crc32_options(False) has PyTorch write zeros.
+            checked = any(entry.CRC for entry in archive.infolist())
+            damaged = archive.testzip() if checked else None
+    except Exception as error:  # of a damaged file, zipfile may raise anything
+        raise Refused(f"the file is cut short or damaged ({type(error).__name__}: {error})") from error
+    if damaged is not None:
+        raise Refused(f"the file is damaged: {damaged} in it differs from its checksum")
+
+
+def require_parameters(state: object) -> dict:
+    """Returns the parameters of a checkpoint.
+
+    Raises:
+        Refused: it has none
+    """
+    parameters = state.get("model") if isinstance(state, dict) else None
+    if not isinstance(parameters, dict) or not parameters:
+        raise Refused("no checkpoint of fairseq: it has no 'model'")
+    return parameters
+
+
+def calls(text: str) -> bool:
+    """Whether a text is a Python expression in which something is called."""
+    try:
+        return any(isinstance(node, ast.Call) for node in ast.walk(ast.parse(text.strip(), mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def require_no_code(options: object, name: str = "") -> None:
+    """Looks for code in the options of a checkpoint: some models of fairseq evaluate theirs (fconv, wav2vec).
+
+    Raises:
+        Refused: there is some; names the option
+    """
+    if isinstance(options, (DictConfig, ListConfig)):
+        try:
+            options = OmegaConf.to_container(options, resolve=True)
+        except OmegaConfBaseException as error:
+            raise Refused(f"its options cannot be resolved: {error}") from error
+    if isinstance(options, argparse.Namespace):
+        options = vars(options)
+    if isinstance(options, dict):
+        for key, value in options.items():
+            require_no_code(value, str(key))
+    elif isinstance(options, (list, tuple)):
+        for value in options:
+            require_no_code(value, name)
+    elif isinstance(options, bytes) or (isinstance(options, str) and not PLACE.fullmatch(name) and calls(options)):
+        raise Refused(f"its option {name} is code, {options[:60]!r}, {NEEDLESS}")
+
+
+# ------------------------------------------------------------------------------------------------------------ copies
 
 
 def copy_atomically(src_path: str, dst_path: str, overwrite: bool = False) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .attention import SCORES, Attention, UniformAttention
 from .decoder import BahdanauDecoder
+from .dictionaries import NAME, checksums, require_same
 from .embeddings import build_embedding, load_pretrained
 from .encoder import RecurrentEncoder
 from .fused import Fused, uncovered_option
@@ -119,6 +120,10 @@ def build_decoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
 class BahdanauModel(FairseqEncoderDecoderModel):
     """Translates by a bidirectional GRU encoder, additive attention, a GRU decoder and a maxout readout."""
 
+    def __init__(self, encoder: RecurrentEncoder, decoder: BahdanauDecoder):
+        super().__init__(encoder, decoder)
+        self.register_buffer(NAME, checksums(encoder.dictionary, decoder.dictionary))
+
     @classmethod
     def build_model(cls, cfg: BahdanauConfig, task: FairseqTask) -> "BahdanauModel":
         """Builds and initialises the model.
@@ -126,8 +131,9 @@ class BahdanauModel(FairseqEncoderDecoderModel):
         Raises:
             ValueError: options that contradict each other, the dictionaries or an embedding file
         """
-        # What fairseq does for the architecture itself, not for presets: options younger than a checkpoint.
-        cfg = merge_with_parent(BahdanauConfig(), cfg)
+        # What fairseq does for the architecture itself, not for presets: options younger than a checkpoint get their
+        # defaults, and those that there are no more are left out.
+        cfg = merge_with_parent(BahdanauConfig(), cfg, True)
         check_numbers(cfg)
         check_embeddings(cfg, task)
         check_combinations(cfg, task)
@@ -146,6 +152,15 @@ class BahdanauModel(FairseqEncoderDecoderModel):
         if cfg.decoder_embed_path is not None:
             load_pretrained(target_embedding, task.target_dictionary, cfg.decoder_embed_path, "--decoder-embed-path")
         return model
+
+    def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
+        """Checks the parameters of a checkpoint before they are loaded: fairseq calls this for that.
+
+        Raises:
+            ValueError: they were trained with other dictionaries
+        """
+        require_same(state_dict, self.get_buffer(NAME), self.encoder.dictionary, self.decoder.dictionary)
+        super().upgrade_state_dict_named(state_dict, name)
 
     def forward(
         self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor

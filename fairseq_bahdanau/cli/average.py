@@ -9,11 +9,13 @@ import os
 from typing import Dict, List, Optional
 
 import torch
-from fairseq.checkpoint_utils import checkpoint_paths, torch_persistent_save
+from fairseq.checkpoint_utils import checkpoint_paths
 from torch import Tensor
 
-import fairseq_bahdanau  # noqa: F401  names to torch.load what a checkpoint may hold
 from fairseq_bahdanau.cli import new_parser, run_and_print
+from fairseq_bahdanau.dictionaries import NAME, other_side
+from fairseq_bahdanau.loading import read
+from fairseq_bahdanau.text import part_names
 
 
 def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> List[str]:
@@ -30,6 +32,8 @@ def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> Li
     """
     if not epochs and not updates:
         for path in inputs:
+            if os.path.isdir(path):
+                raise ValueError(f"--inputs: {path} is a folder: name its files, or give --num-epoch-checkpoints N")
             if not os.path.isfile(path):
                 raise ValueError(f"--inputs: no such file: {path}")
         return inputs
@@ -46,42 +50,84 @@ def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> Li
     return paths[:wanted]
 
 
+def require_alike(path: str, parameters: Dict[str, Tensor], first: str, totals: Dict[str, Tensor]) -> None:
+    """Checks that a checkpoint has the parameters of the first one, and that they are numbers.
+
+    Raises:
+        ValueError: other names or shapes, or a parameter that holds NaN; names the file and the parameter
+    """
+    for name in {**totals, **parameters}:
+        one, other = (list(side[name].shape) if name in side else "missing" for side in (parameters, totals))
+        if one != other:
+            raise ValueError(f"--inputs: {path} has other parameters than {first}: {name} is {one} in place of {other}")
+    for name, parameter in parameters.items():
+        if parameter.isnan().any():
+            raise ValueError(f"--inputs: {path}: {name} holds NaN: the training of this checkpoint has failed")
+
+
 def average(paths: List[str]) -> dict:
     """Returns the first file's checkpoint with every parameter replaced by its mean over all files.
 
     Means are computed in float32 or wider.
 
     Raises:
-        ValueError: a file whose parameters have other names or shapes
+        ValueError: a file that is no checkpoint, or whose parameters or dictionaries are others
     """
     result: dict = {}
     totals: Dict[str, Tensor] = {}
+    dictionaries: Optional[Tensor] = None
     for path in paths:
-        checkpoint = torch.load(path, map_location="cpu")
+        checkpoint = read(path)
         parameters = checkpoint["model"]
-        if not result:
-            result = checkpoint
-        elif {name: p.shape for name, p in parameters.items()} != {name: t.shape for name, t in totals.items()}:
-            raise ValueError(f"--inputs: {path} has other parameters than {paths[0]}")
+        record = parameters.pop(NAME, None)  # older checkpoints have none
+        side = None if record is None or dictionaries is None else other_side(record, dictionaries)
+        if side is not None:
+            raise ValueError(f"--inputs: {path} was trained with another {side} dictionary than those before it")
+        dictionaries = dictionaries if record is None else record
+        result = result or checkpoint
+        require_alike(path, parameters, paths[0], totals or parameters)
         for name, parameter in parameters.items():
             wide = parameter.float() if parameter.dtype in (torch.float16, torch.bfloat16) else parameter.clone()
             totals[name] = totals[name] + wide if name in totals else wide
     result["model"] = {
         name: total / len(paths) if total.is_floating_point() else total // len(paths) for name, total in totals.items()
     }
+    if dictionaries is not None:
+        result["model"][NAME] = dictionaries
     return result
+
+
+def save(checkpoint: dict, path: str) -> None:
+    """Writes a checkpoint, which is afterwards complete or as before; makes its folder.
+
+    Raises:
+        ValueError: it cannot be written; begins with the option
+    """
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with part_names(path) as (part,), open(part, "wb") as file:
+            torch.save(checkpoint, file)
+    except OSError as error:
+        raise ValueError(f"--output {path}: {error.strerror or error}") from error
 
 
 def run(args: argparse.Namespace) -> List[str]:
     """Averages and writes the checkpoint; returns a line that says of which files.
 
     Raises:
-        ValueError: a missing file, fewer checkpoints than asked for, or those of different models
+        ValueError: an option out of range, a missing file, fewer checkpoints than asked for, or those of other models
     """
-    paths = select(args.inputs, args.num_epoch_checkpoints, args.num_update_checkpoints, args.checkpoint_upper_bound)
-    checkpoint = average(paths)
-    os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
-    torch_persistent_save(checkpoint, args.output)
+    for option in ("num_epoch_checkpoints", "num_update_checkpoints", "checkpoint_upper_bound"):
+        number = getattr(args, option)
+        if number is not None and number < 1:
+            raise ValueError(f"--{option.replace('_', '-')} must be at least 1, not {number}")
+    if os.path.exists(args.output) and not os.path.isfile(args.output):
+        raise ValueError(f"--output {args.output}: there is something of this name that is not a file")
+    bounds = (args.num_epoch_checkpoints or 0, args.num_update_checkpoints or 0, args.checkpoint_upper_bound or 0)
+    paths = select(args.inputs, *bounds)
+    if os.path.realpath(args.output) in map(os.path.realpath, paths):
+        raise ValueError(f"--output {args.output} is one of the checkpoints to average")
+    save(average(paths), args.output)
     return [f"averaged {len(paths)} checkpoints into {args.output}: {' '.join(paths)}"]
 
 
@@ -91,9 +137,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--inputs", required=True, nargs="+", help="checkpoint files, or a directory of them")
     parser.add_argument("--output", required=True, metavar="FILE", help="where the averaged checkpoint goes")
     newest = parser.add_mutually_exclusive_group()
-    newest.add_argument("--num-epoch-checkpoints", type=int, default=0, help="average this many newest checkpointN.pt")
-    newest.add_argument("--num-update-checkpoints", type=int, default=0, help="or this many newest checkpoint_E_N.pt")
-    parser.add_argument("--checkpoint-upper-bound", type=int, default=0, help="leave out a greater epoch or update N")
+    newest.add_argument("--num-epoch-checkpoints", type=int, help="average this many newest checkpointN.pt")
+    newest.add_argument("--num-update-checkpoints", type=int, help="or this many newest checkpoint_E_N.pt")
+    parser.add_argument("--checkpoint-upper-bound", type=int, help="leave out a greater epoch or update N")
     return parser
 
 

@@ -24,7 +24,8 @@ def variant(checkpoint, data, path, seed=3, **options):
     saved["cfg"]["model"].update(options)
     _, _, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
     model = shake(BahdanauModel.build_model(OmegaConf.create(saved["cfg"]["model"]), task))
-    saved["model"] = {name: value * seed / 3 for name, value in model.state_dict().items()}
+    factors = {name: seed / 3 for name, _ in model.named_parameters()}
+    saved["model"] = {name: value * factors.get(name, 1) for name, value in model.state_dict().items()}
     torch.save(saved, path)
     return path
 

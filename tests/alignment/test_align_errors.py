@@ -38,7 +38,7 @@ def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path
         (long, [], {}, "the input, line 2: 1025 tokens, but the model takes at most 1024"),
         (SENTENCES, [], {"path": lstm}, f"--path {lstm}: a LSTMModel, of another architecture"),
         (SENTENCES, [], {"path": f"{checkpoint}:{lstm}"}, f"--path {lstm}: a LSTMModel, of another architecture"),
-        (SENTENCES, [], {"path": "gone.pt"}, "--path gone.pt cannot be loaded: Model file not found: gone.pt"),
+        (SENTENCES, [], {"path": "gone.pt"}, "--path gone.pt cannot be loaded: cannot load gone.pt: no such file"),
         (SENTENCES, [], {"path": damaged}, f"--path {damaged} cannot be loaded"),
         (SENTENCES, [], {"folder": tmp_path / "gone"}, f"DATA_BIN: no such folder: {tmp_path / 'gone'}"),
         (SENTENCES, [], {"folder": tmp_path}, f"DATA_BIN: no file in {tmp_path} tells its languages"),

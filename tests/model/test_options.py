@@ -4,7 +4,6 @@ import re
 from dataclasses import fields
 
 import pytest
-import torch
 from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
 from support import PLUGIN, build_model, dictionary
@@ -65,36 +64,6 @@ def test_contradiction_is_refused_by_name(options, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("w1 1 2 3 4 5\n", "the first line of .* must be 'COUNT SIZE', not 'w1 1 2 3 4 5'"),
-        ("", "the first line of"),
-        ("1 4\nw1 1 2 3 4\n", "has vectors of size 4, but --encoder-embed-dim is 5"),
-        ("2 5\nw1 1 2 3 4 5\nw2 1 2 3 4\n", "has 4 values for 'w2', its first line says 5"),
-        ("1 5\nw1 1 2 x 4 5\n", "holds something that is not a number"),
-        ("1 5\nother 1 2 3 4 5\n", "has no word in common with the dictionary of 17 words"),
-    ],
-)
-def test_embedding_file_that_does_not_fit(content, message, tmp_path):
-    path = tmp_path / "vectors.txt"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=f"--encoder-embed-path.*{message}") as error:
-        build_model(encoder_embed_path=str(path))
-    assert "\n" not in str(error.value) and str(path) in str(error.value)
-
-
-def test_embedding_files_fill_the_rows_that_they_know(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_text("2 5\nw3 1 2 3 4 5\nunheard 9 9 9 9 9\n")
-    target.write_text("1 7\nz16 1 2 3 4 5 6 -7.5\n")
-    plain = build_model()
-    model = build_model(encoder_embed_path=str(source), decoder_embed_path=str(target))
-    assert model.encoder.embed_tokens.weight[7].tolist() == [1, 2, 3, 4, 5]
-    assert model.decoder.embed_tokens.weight[20].tolist() == [1, 2, 3, 4, 5, 6, -7.5]
-    assert torch.equal(model.encoder.embed_tokens.weight[8], plain.encoder.embed_tokens.weight[8])
-
-
 def test_defaults_are_the_papers_sizes():
     cfg = BahdanauConfig()
     sizes = (cfg.encoder_embed_dim, cfg.encoder_hidden_size, cfg.decoder_embed_dim, cfg.decoder_hidden_size)
@@ -122,6 +91,7 @@ def test_parameter_names_are_those_that_checkpoints_carry():
         "decoder.attention.key_proj", "decoder.attention.energy", "decoder.recurrence.embed_gates",
         "decoder.recurrence.context_gates", "decoder.recurrence.cell.state_gates", "decoder.readout.state_proj",
         "decoder.readout.context_proj", "decoder.readout.embed_proj", "decoder.output_projection",
+        "dictionaries_version",
     }  # fmt: skip
 
 
