@@ -91,10 +91,7 @@ def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
     if not isinstance(task, TranslationTask):
         raise ValueError(f"--task {cfg.task._name}: only translation and the tasks derived from it")
     overrides = read_overrides(cfg.common_eval.model_overrides)
-    try:
-        models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(path), overrides, task)
-    except Exception as error:  # torch.load of a damaged file may raise anything
-        raise ValueError(f"--path {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(path), overrides, task)
     for model in models:
         if cfg.common.fp16:
             model.half()

@@ -151,7 +151,7 @@ DAMAGES = [
     ("text.json", None, "no folder above it has a text.json"),
     ("bin", None, "bin is missing: run the recipe's stage 'binarize'"),
     ("model/averaged.pt", None, "no such checkpoint"),
-    ("model/averaged.pt", "x", "averaged.pt cannot be loaded"),
+    ("model/averaged.pt", "x", "cannot load .*averaged.pt: "),
     ("bin/dict.xx.txt", None, "dict.xx.txt"),
 ]
 
