@@ -186,6 +186,13 @@ def test_who_ends_the_measuring_process_ends_the_command(tmp_path):
     assert process.wait(timeout=30) == 128 + signal.SIGTERM and not (tmp_path / "r").exists()
 
 
+def test_costs_that_do_not_fit_are_told_in_a_line():
+    command = [sys.executable, RECIPES / "measure.py", "--record", "/dev/full", "--", "true"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 1
+    assert finished.stderr == "measure.py: --record /dev/full: No space left on device\n"
+
+
 # ------------------------------------------------------------------------------------------------- killed anywhere
 
 # Programs that are killed with all of the recipe, in the middle of what they write.
