@@ -21,6 +21,8 @@ __version__ = "0.1.0"
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 4):
     raise ImportError(f"fairseq-bahdanau needs PyTorch 2.4 or later, install one: this is {torch.__version__}")
 
-from . import checkpoints, criterions, model, tasks  # noqa: F401  they register themselves
+from . import checkpoints, criterions, failures, model, ngrams, tasks  # noqa: F401  they register themselves
 
 checkpoints.install()
+failures.install()
+ngrams.install()

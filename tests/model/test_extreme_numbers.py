@@ -60,7 +60,7 @@ def test_a_row_without_a_source_is_a_language_model(options, recurrence):
     model = shake(build_model(recurrence=recurrence, **options)).double().train()
     narrow = learn(model, *batch([[], SOURCES[0]], TARGETS[:2]))
     wide = learn(model, *batch([[], SOURCES[0]], TARGETS[:2], columns=9))
-    for logits, attention, loss, gradients in (narrow, wide):
+    for _, attention, loss, gradients in (narrow, wide):
         assert (attention[0] == 0).all() and loss.isfinite() and not not_finite(gradients)
         torch.testing.assert_close(attention[1].sum(dim=1), torch.ones(5).double())
     torch.testing.assert_close(wide[0], narrow[0])
@@ -172,7 +172,7 @@ def test_padding_gets_no_weight_however_low_the_words_score(options, recurrence)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
 @pytest.mark.parametrize("way", ["module", "autocast"])
 def test_16_bits_train_close_to_32(options, recurrence, dtype, way):
-    """Loss and attention are near those of float32, with a row that is all padding in the batch; gradients are finite."""
+    """The loss is near that of float32, with a row that is all padding in the batch; attention sums to 1."""
     model = shake(build_model(recurrence=recurrence, **options)).train()
     sample = batch([*SOURCES, []], [*TARGETS, []])
     _, _, wanted, _ = learn(model, *sample)
@@ -192,7 +192,7 @@ def test_16_bits_train_close_to_32(options, recurrence, dtype, way):
 @pytest.mark.parametrize("place", ["the word meant", "another word", "padding"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_number_that_is_none_is_reported_as_fairseq_does(number, place, dtype):
-    """The blockwise loss hides no NaN: where fairseq's loss or gradient is not finite, so is ours; elsewhere neither."""
+    """The blockwise loss hides no NaN: its loss and gradient are not finite where fairseq's are not."""
     logits = torch.randn(4, 9, generator=torch.Generator().manual_seed(1)).to(dtype)
     target = torch.tensor([3, 4, PAD, 5])
     row, column = {"the word meant": (1, 4), "another word": (1, 6), "padding": (2, 6)}[place]
@@ -201,7 +201,7 @@ def test_a_number_that_is_none_is_reported_as_fairseq_does(number, place, dtype)
     wanted, _ = label_smoothed_nll_loss(fairseqs.log_softmax(dim=1), target, 0.1, PAD, reduce=False)
     wanted.sum().backward()
     ours = logits.clone().requires_grad_()
-    loss, nll_loss = blockwise_loss(ours * 1, target, 0.1, PAD)
+    loss, _ = blockwise_loss(ours * 1, target, 0.1, PAD)
     loss.sum().backward()
     assert torch.equal(loss.isfinite(), wanted.squeeze(1).isfinite())
     words = target.ne(PAD)
