@@ -1,7 +1,7 @@
 """Makes ``--no-repeat-ngram-size`` do on a CPU what it says: fairseq's own code compares padding, and does nothing.
 
 fairseq hands it the whole memory of a hypothesis, of which only the beginning is written, and it takes the last words
-of that. On a GPU with fairseq's extension another function is at work, which is left alone.
+of that (fairseq issue 5206). On a GPU with fairseq's extension another function is at work, which is left alone.
 """
 
 import math
@@ -12,10 +12,12 @@ from fairseq.ngram_repeat_block import NGramRepeatBlock
 from torch import Tensor
 
 
-def ban_repeats(self: NGramRepeatBlock, tokens: Tensor, lprobs: Tensor, bsz: int, beam_size: int, step: int) -> Tensor:
+def _no_repeat_ngram(
+    self: NGramRepeatBlock, tokens: Tensor, lprobs: Tensor, bsz: int, beam_size: int, step: int
+) -> Tensor:
     """Makes impossible every word that would complete a run of so many words which the hypothesis has already.
 
-    Stands in for ``NGramRepeatBlock._no_repeat_ngram``.
+    Stands in for the method of that name, by which TorchScript asks for it.
 
     Args:
         tokens: ``(batch, max_len + 2)``, written up to ``step``, the first being no word
@@ -39,5 +41,5 @@ def ban_repeats(self: NGramRepeatBlock, tokens: Tensor, lprobs: Tensor, bsz: int
 
 
 def install() -> None:
-    """Puts :func:`ban_repeats` in its place."""
-    NGramRepeatBlock._no_repeat_ngram = ban_repeats
+    """Puts :func:`_no_repeat_ngram` in its place."""
+    NGramRepeatBlock._no_repeat_ngram = _no_repeat_ngram
