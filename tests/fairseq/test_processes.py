@@ -23,7 +23,7 @@ from fairseq.trainer import Trainer
 train_step = Trainer.train_step
 
 def observed(self, samples, *args, **kwargs):
-    if os.environ.get("KILLED") in (f"{self.data_parallel_rank}@{self.get_num_updates()}", f"*@{self.get_num_updates()}"):
+    if os.environ.get("KILLED") in [f"{rank}@{self.get_num_updates()}" for rank in (self.data_parallel_rank, "*")]:
         os.kill(os.getpid(), signal.SIGKILL)
     result = train_step(self, samples, *args, **kwargs)
     sums = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in self.model.parameters()))
