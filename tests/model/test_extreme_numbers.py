@@ -53,6 +53,16 @@ def test_rows_without_a_target_change_neither_loss_nor_gradient(options, recurre
         torch.testing.assert_close(among[3][name], gradient, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_loss_times_nought_has_a_gradient_of_nought(dtype):
+    """That is what fairseq makes of a batch where a process has none left, in step with the others."""
+    logits = torch.randn(6, 9, generator=torch.Generator().manual_seed(1)).to(dtype).requires_grad_()
+    target = torch.tensor([3, 4, PAD, 5, 6, PAD])
+    loss, _ = blockwise_loss(logits * 1, target, 0.1, PAD)
+    (loss.sum() * 0).backward()
+    assert (logits.grad == 0).all()
+
+
 @members
 @recurrences
 def test_a_row_without_a_source_is_a_language_model(options, recurrence):
