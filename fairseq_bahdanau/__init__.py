@@ -26,9 +26,11 @@ from . import (  # noqa: F401  they register themselves
     checkpoints,
     criterions,
     dictionaries,
+    failures,
     hypotheses,
     loading,
     model,
+    ngrams,
     tasks,
     vocabulary,
 )
@@ -39,3 +41,5 @@ hypotheses.install()
 vocabulary.install()
 dictionaries.install()
 loading.install()
+failures.install()
+ngrams.install()

@@ -64,8 +64,7 @@ class Attention(nn.Module):
             padding
         """
         padding_mask = source.padding_mask.unsqueeze(1)
-        # float16's lowest number, not -inf: no NaN in a row that is all padding.
-        scores = self.score(query, source.keys).masked_fill(padding_mask, -65504.0)
+        scores = self.score(query, source.keys).masked_fill(unseen(padding_mask), float("-inf"))
         attention = torch.softmax(scores, dim=2).masked_fill(padding_mask, 0.0)
         if self.top_k > 0:
             attention = keep_best(attention, self.top_k)
@@ -158,6 +157,17 @@ class UniformAttention(Attention):
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
         """As :meth:`Attention.score`."""
         return keys.new_zeros(keys.size(0), query.size(0) // keys.size(0), keys.size(1))
+
+
+def unseen(padding_mask: Tensor) -> Tensor:
+    """Returns which scores a softmax must not see, however low the others are: those of padding.
+
+    A row that is all padding is left as it is, since the softmax of nothing is NaN, and so is its gradient.
+
+    Args:
+        padding_mask: ``(..., src_len)``, True on padding
+    """
+    return padding_mask & padding_mask.amin(dim=-1, keepdim=True).logical_not()
 
 
 def keep_best(attention: Tensor, top_k: int) -> Tensor:

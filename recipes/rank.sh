@@ -3,6 +3,10 @@
 # gloo on CPUs. (Started by torchrun alone, fairseq on a CPU trains as many independent models, or divides by zero.)
 #
 #   torchrun --nproc_per_node 2 --no-python bash recipes/rank.sh fairseq-train ...
+#
+# A process that dies ends the others within seconds, which name it. One that hangs, or whose machine vanishes without
+# closing its connections, is noticed when gloo gives up waiting: after 30 minutes, which fairseq cannot change;
+# --heartbeat-timeout prints its line, but does not end a process that waits in gloo.
 set -euo pipefail
 
 if [[ " $* " == *" --cpu "* ]]; then

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..attention import Source
+from ..attention import Source, unseen
 from ..recurrence import State
 from .columns import blocks, filled, in_columns, slices
 from .gradients import LooksBack, StepsBack, with_energy
@@ -22,8 +22,6 @@ from .layers import Layers
 from .matmul import adding_product
 from .once import differentiable_once
 from .prepare import Prepared, prepare
-
-PADDING_SCORE = -30000.0  # added to a score: float16 holds the sum, and its exponential is 0 in every type
 
 
 class Steps:
@@ -55,6 +53,11 @@ class Steps:
         torch.lerp(self.new[t], self.before[t], self.renew[t], out=self.after[t])
 
 
+def padding_scores(padding_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Makes what is added to all scores of a look, ``(rows * src_len,)``, so that its softmax sees no padding."""
+    return torch.zeros_like(padding_mask, dtype=dtype).masked_fill(unseen(padding_mask), float("-inf")).view(-1)
+
+
 class Looks:
     """Looks once a step: a_t = softmax of e_tj = 2 v' sigmoid(2 (W_a s + U_a h_j + b_a)), then the average by a_t.
 
@@ -70,7 +73,7 @@ class Looks:
         self.attention = keys.new_empty(steps, batch, src_len)
         self.rows = self.attention.unbind()
         self.padding_mask = padding_mask
-        self.padding_scores = keys.new_zeros(batch, src_len).masked_fill(padding_mask, PADDING_SCORE).view(-1)
+        self.padding_scores = padding_scores(padding_mask, keys.dtype)
         self.layer, self.average = torch.empty_like(keys), values.new_empty(batch, 1, values.size(2))
         self.add_product = None if context_weight is None else adding_product(context_weight, batch)
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..search import begin_search as carry
 from ..search import follow
 from .layers import ConditionalLayers, Layers
-from .loop import PADDING_SCORE
+from .loop import padding_scores
 from .matmul import linear, packed_product
 
 EncoderOut = Dict[str, List[Tensor]]
@@ -132,8 +132,8 @@ def enter(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carr
     moved = follow(carried, encoder_out) or "padding_scores" not in carried
     if moved:
         padding_mask, rows = carried["padding_mask"], carried["state"].size(0)
-        scores = torch.zeros_like(padding_mask, dtype=carried["keys"].dtype).masked_fill(padding_mask, PADDING_SCORE)
-        carried["padding_scores"] = scores.repeat_interleave(rows // scores.size(0), dim=0).view(-1)
+        of_rows = padding_mask.repeat_interleave(rows // padding_mask.size(0), dim=0)
+        carried["padding_scores"] = padding_scores(of_rows, carried["keys"].dtype)
     return multiply(carried, "word", decoder.embed_dropout(decoder.embed_tokens(words.squeeze(1))))
 
 

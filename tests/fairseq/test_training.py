@@ -1,14 +1,10 @@
-"""fairseq-train: criteria, optimizers, resuming, several processes."""
+"""fairseq-train: criteria, optimizers, resuming."""
 
 import re
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from support import PLUGIN, TINY_FLAGS, generate, lines_of, train
+from support import generate, lines_of, train
 
 
 def parameters(path):
@@ -67,38 +63,3 @@ def test_memory_efficient_fp16(data, tmp_path):
     printed = train(data, tmp_path, "--memory-efficient-fp16", "--max-update", "6", "--no-epoch-checkpoints")
     losses = re.findall(r"\| train \| epoch \d+ \| loss ([\d.]+|nan|inf)", printed)
     assert losses and all(0 < float(loss) < 10 for loss in losses)
-
-
-def two_processes(data, save_dir, *flags):
-    """One training in two processes over gloo, the way fairseq can on a CPU; returns what they printed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = ("--distributed-world-size", "2", "--distributed-init-method", f"tcp://127.0.0.1:{port}",
-              "--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp")  # fmt: skip
-    command = [Path(sys.executable).with_name("fairseq-train"), data, "--user-dir", PLUGIN, *TINY_FLAGS, *common]
-    command += ["--save-dir", save_dir, "--no-epoch-checkpoints", "--update-epoch-batch-itr", "True", *flags]
-    processes = [
-        subprocess.Popen(
-            [*map(str, command), "--distributed-rank", str(rank)],
-            env={"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PATH": "/usr/bin:/bin"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for rank in (0, 1)
-    ]
-    printed = [process.communicate(timeout=300)[0].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(printed)
-    return printed
-
-
-def test_two_processes_equal_one_with_twice_the_batches_and_resume(data, tmp_path):
-    first, _ = two_processes(data, tmp_path / "two", "--max-epoch", "1")
-    assert "training on 2 devices" in first
-    resumed, _ = two_processes(data, tmp_path / "two", "--max-epoch", "2")  # process 1 gets it from process 0
-    assert "Loaded checkpoint" in resumed
-    flags = ("--update-freq", "2", "--update-epoch-batch-itr", "True", "--no-epoch-checkpoints", "--max-epoch", "2")
-    train(data, tmp_path / "one", *flags)
-    two, one = (parameters(tmp_path / name / "checkpoint_last.pt") for name in ("two", "one"))
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], atol=1e-4, rtol=1e-3)
