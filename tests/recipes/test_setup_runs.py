@@ -1,10 +1,13 @@
 """What setup.sh does and what it refuses, in a copy of the checkout, with a Python that only pretends to install."""
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
+import zipfile
 
 import pytest
 from support import ROOT
@@ -263,3 +266,37 @@ def test_without_a_network_the_log_of_pip_comes_before_the_line(clone):
     status, _, complaint = clone.run(FAKE_NO_NETWORK="1")
     assert status == 1 and complaint == "pip's log\nsetup.sh: the installation failed, see above\n"
     assert clone.run()[0] == 0
+
+
+def wheel(folder, name, needs=""):
+    """Writes the smallest wheel that pip takes; returns its SHA-256."""
+    path, info = folder / f"{name}-1-py3-none-any.whl", f"{name}-1.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n{needs}")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_pip_called_so_takes_no_other_file_and_nothing_that_is_not_locked(clone, tmp_path):
+    """The real pip, with the words that setup.sh gave to the pretending one, and a folder as its index."""
+    assert clone.run()[0] == 0
+    (asked,) = clone.asked("requirements.lock")
+    words = asked.split(" --requirement ")[0].split()
+    right = wheel(tmp_path, "wanted", "Requires-Dist: unlocked\n")
+    wheel(tmp_path, "unlocked")
+    target = tmp_path / "target"
+
+    def install(digest):
+        (tmp_path / "some.lock").write_text(f"wanted==1 --hash=sha256:{digest}\n")
+        where = ["--no-index", "--find-links", tmp_path, "--target", target, "--requirement", tmp_path / "some.lock"]
+        environment = {**os.environ, "PIP_CONFIG_FILE": os.devnull}
+        command = [sys.executable, *words, *map(str, where)]
+        return subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    refused = install(hashlib.sha256(b"another file").hexdigest())
+    assert refused.returncode != 0 and "DO NOT MATCH THE HASHES" in refused.stdout and not target.exists()
+    taken = install(right)
+    assert taken.returncode == 0, taken.stdout
+    assert (target / "wanted.py").exists() and not (target / "unlocked.py").exists()
