@@ -1,15 +1,21 @@
 """What pyproject.toml promises, and what setup.sh says when it cannot help."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
 
+import pytest
 import torch
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 from support import ROOT, run_command
 
 import fairseq_bahdanau
+
+LOCKS = ["requirements.lock", "requirements-cpu.lock", "requirements-cuda.lock"]
 
 
 def test_installed_metadata_is_honest():
@@ -25,11 +31,61 @@ def test_installed_metadata_is_honest():
     assert not [r for r in required if "fairseq" in r.name and (r.marker is None or r.marker.evaluate({"extra": ""}))]
 
 
-def test_pins_are_what_runs_here():
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        if not line.startswith("#"):
-            requirement = Requirement(line)
-            assert requirement.specifier.contains(metadata.version(requirement.name)), line
+def read_requirements(name):
+    lines = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def read_lock(*names, **python):
+    """Reads lock files: from the packages that a Python would install to their versions. Each has hashes."""
+    found = {}
+    for line in [line for name in names for line in read_requirements(name)]:
+        requirement, *hashes = line.split(" --hash=")
+        requirement = Requirement(requirement)
+        (pin,) = requirement.specifier
+        assert pin.operator == "==" and hashes, line
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", value.strip()) for value in hashes), line
+        if requirement.marker is None or requirement.marker.evaluate(python):
+            assert found.setdefault(canonicalize_name(requirement.name), pin.version) == pin.version, line
+    return found
+
+
+def is_installed(requirement):
+    try:
+        return bool(metadata.version(requirement.name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def test_all_that_the_requirements_need_is_locked_and_runs_here():
+    torch_lock = f"requirements-{'cpu' if '+cpu' in torch.__version__ else 'cuda'}.lock"
+    locked = read_lock("requirements.lock", torch_lock, "requirements-dev.lock")
+    to_do = [Requirement(line) for line in read_requirements("requirements.txt")]
+    to_do += [r for r in map(Requirement, read_requirements("requirements-dev.txt")) if is_installed(r)]
+    seen = set()
+    while to_do:
+        requirement = to_do.pop()
+        name = canonicalize_name(requirement.name)
+        assert metadata.version(name) == locked[name], requirement
+        assert requirement.specifier.contains(locked[name]), requirement
+        extras = {"", *requirement.extras} - {extra for done, extra in seen if done == name}
+        seen |= {(name, extra) for extra in extras}
+        needed = [Requirement(line) for line in metadata.requires(name) or []]
+        to_do += [r for r in needed for e in extras if r.marker is None or r.marker.evaluate({"extra": e})]
+    assert len(seen) > 50
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12"])
+def test_the_lock_files_agree(version):
+    python = {"python_version": version, "python_full_version": f"{version}.5"}
+    common, cuda = read_lock("requirements.lock", **python), read_lock("requirements-cuda.lock", **python)
+    assert sorted(common) == sorted(read_lock("requirements.lock")) and "torch" not in common
+    # A second version of what stands in two lock files would undo the first.
+    read_lock("requirements.lock", "requirements-cuda.lock", "requirements-dev.lock", **python)
+    (cpu,) = read_lock("requirements-cpu.lock", **python).values()
+    assert cpu == f"{Version(cuda['torch']).public}+cpu" and f"torch=={cuda['torch']}" in read_requirements(
+        "requirements.txt"
+    )
 
 
 def test_package_data_is_found():
@@ -57,7 +113,7 @@ def test_unsupported_python_is_named(tmp_path):
     old.chmod(0o755)
     copy = tmp_path / "clone" / "recipes"
     copy.mkdir(parents=True)
-    for name in ("recipes/setup.sh", "requirements.txt", "pyproject.toml", "setup.py"):
+    for name in ("recipes/setup.sh", *LOCKS, "pyproject.toml", "setup.py"):
         (tmp_path / "clone" / name).write_bytes((ROOT / name).read_bytes())
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     finished = subprocess.run(
@@ -73,7 +129,7 @@ def test_a_fairseq_of_the_users_own_is_left_alone(tmp_path):
     """An environment whose pip knows a distribution called fairseq."""
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
-    python.write_text("#!/bin/sh\nexit 0\n")
+    python.write_text("#!/bin/sh\necho 3.11\n")
     python.chmod(0o755)
     finished = setup(VIRTUAL_ENV=str(tmp_path))
     assert finished.returncode == 1 and "has a fairseq of its own" in finished.stderr
