@@ -14,7 +14,18 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest, Result
 
 from fairseq_bahdanau.cli import make_output_folder, new_parser, run_and_print
-from fairseq_bahdanau.cli.length_curve import Score, curves, cut, draw, read_borders, require_resamples, titles
+from fairseq_bahdanau.cli.doubts import doubts_of_lengths, doubts_of_systems, warn
+from fairseq_bahdanau.cli.length_curve import (
+    Score,
+    add_legend,
+    curves,
+    cut,
+    draw,
+    label_of,
+    read_borders,
+    require_resamples,
+    titles,
+)
 from fairseq_bahdanau.runs import SCORES, Run, Systems, read_systems, require_comparable, run_stage
 from fairseq_bahdanau.text import (
     markdown_table,
@@ -155,11 +166,11 @@ def picture(systems: Systems, scores: Dict[str, List[Optional[Score]]], names: L
     learning, lengths = figure.subplots(1, 2)
     for number, (name, runs) in enumerate(systems.items()):
         for seed, run in enumerate(runs):
-            label = name if seed == 0 else None
+            label = label_of(name) if seed == 0 else None
             learning.plot(*zip(*run.log.validations), marker=".", color=f"C{number}", label=label)
     learning.set(xlabel="updates", ylabel="validation perplexity", yscale="log")
     learning.grid(alpha=0.3)
-    learning.legend()
+    add_legend(learning)
     draw(lengths, scores, names)
     return figure
 
