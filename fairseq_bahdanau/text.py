@@ -198,25 +198,31 @@ def named_values(flag: str, given: Iterable[str], form: str) -> Dict[str, str]:
 
 
 # What a picture, a page or a table cannot hold: control characters, separators of lines and paragraphs, lone surrogates,
-# what is no character at all, and what turns the direction of the text around it.
+# marks of annotations, and what is no character at all.
 UNSHOWABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb"
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
     + "]"
 )
+TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # what changes the direction of the text that follows
 
 
 def showable(text: str) -> str:
-    """Returns a form of a text for pictures, pages and tables, in one line: SVG, HTML and Markdown cannot hold all of it.
+    """Returns a form of a text for pictures and pages, in one line: SVG and HTML cannot hold all of it.
 
     Each character that they cannot hold becomes U+FFFD. Files of text alone keep what they have.
     """
     return UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def showable_beside(text: str) -> str:
+    """Returns what :func:`showable` does, for a place where other text stands in the same line: nothing turns it."""
+    return TURNS.sub("\N{REPLACEMENT CHARACTER}", showable(text))
+
+
 def markdown_row(cells: Iterable[object]) -> str:
     """Writes a row of a Markdown table; a cell keeps to itself whatever stands in it."""
-    return f"| {' | '.join(showable(str(cell)).replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(showable_beside(str(cell)).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def markdown_table(head: Sequence[object], rows: Iterable[Iterable[object]]) -> List[str]:

@@ -6,7 +6,7 @@ Every heat map is a table: the browser finds fonts and room for the words, and t
 from html import escape
 from typing import List, NamedTuple
 
-from ..text import showable
+from ..text import showable, showable_beside
 from .links import Alignment
 
 ISOLATED = "\u2068{}\u2069"  # keeps a right-to-left word from pulling the words beside it along
@@ -54,8 +54,8 @@ def html_table(alignment: Alignment) -> str:
         cells = []
         for source, weight in zip(alignment.source, weights):
             grey = round(255 * min(1.0, float(weight)))
-            tip = f"{ISOLATED.format(shown(source))} → {ISOLATED.format(shown(target))}: {weight:.3f}"
-            cells.append(f'<td style="background:#{grey:02x}{grey:02x}{grey:02x}" title="{tip}"></td>')
+            tip = f"{ISOLATED.format(showable_beside(source))} → {ISOLATED.format(showable_beside(target))}: {weight:.3f}"
+            cells.append(f'<td style="background:#{grey:02x}{grey:02x}{grey:02x}" title="{escape(tip)}"></td>')
         rows.append(f'<tr><th scope="row" dir="auto">{shown(target)}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)
     return f"<table>\n<thead><tr><td></td>{across}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"

@@ -143,8 +143,23 @@ def notes(systems: Systems, baseline: str, resamples: int) -> List[str]:
     return lines
 
 
+def doubts_of_perplexity(systems: Systems) -> List[str]:
+    """Asks whether the perplexities of the runs are those of one validation set."""
+    runs = [run for of_system in systems.values() for run in of_system]
+    found = [
+        f"{run.folder}: the training validated on {', '.join(run.log.subsets)}: its perplexity is that of {run.log.subset}"
+        for run in runs
+        if len(run.log.subsets) > 1
+    ]
+    shown = sorted({run.log.subset for run in runs})
+    if len(shown) > 1:
+        found.append(f"the perplexities are of different validation subsets, and not to be compared: {', '.join(shown)}")
+    return found
+
+
 def by_length(systems: Systems, borders: List[int], resamples: int) -> Dict[str, List[Optional[Score]]]:
-    """Computes BLEU of every bucket of source lengths, of the first seed of every system, as its signature tells.
+    """Computes BLEU of every bucket of source lengths, of the first seed of every system, as its signature tells; and
+    warns of texts and perplexities that may mean something else than they seem to.
 
     Raises:
         ValueError: source and reference have different numbers of lines
@@ -154,10 +169,13 @@ def by_length(systems: Systems, borders: List[int], resamples: int) -> Dict[str,
     require_same_number_of_lines(first.source, sources, first.reference, references)
     options = options_of(first.scores.metrics["BLEU"].signature)
     hypotheses = {name: runs[0].hypotheses for name, runs in systems.items()}
+    buckets = cut(sources, borders)
+    doubts = doubts_of_lengths(first.source, sources, buckets, titles(borders)[0])
+    warn("compare", doubts + doubts_of_systems(sources, references, hypotheses) + doubts_of_perplexity(systems))
     if options["case"] == "lc":  # sacrebleu lowers both sides, before it cuts words
         references = [line.lower() for line in references]
         hypotheses = {name: [line.lower() for line in lines] for name, lines in hypotheses.items()}
-    return curves(hypotheses, references, cut(sources, borders), options["tok"], resamples)
+    return curves(hypotheses, references, buckets, options["tok"], resamples)
 
 
 def picture(systems: Systems, scores: Dict[str, List[Optional[Score]]], names: List[str]) -> Figure:

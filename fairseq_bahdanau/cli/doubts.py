@@ -95,19 +95,23 @@ def doubts_of_systems(sources: Sequence[str], references: Sequence[str], systems
 # -------------------------------------------------------------------------------------------------------- alignments
 
 
-def doubts_of_indices(names: Dict[str, str], links: Dict[str, List[Set[Link]]]) -> List[str]:
-    """Asks whether the words of a file are counted from 1: no word of either side then has the number 0.
+def doubts_of_indices(advice: Dict[str, str], links: Dict[str, List[Set[Link]]]) -> List[str]:
+    """Asks whether some of the files, but not all, count words from 1: no word of either side then has the number 0.
 
     Args:
-        names: of every file, what it is called, and what to do
-        links: of the same files, sentence by sentence
+        advice: of every file that counts from 0 if nothing else is said, the option that says it
+        links: of all files, sentence by sentence
     """
-    found = []
-    for name, advice in names.items():
-        indices = [index for of_sentence in links[name] for link in of_sentence for index in link]
+    from_1 = set()
+    for name, sentences in links.items():
+        indices = [index for of_sentence in sentences for link in of_sentence for index in link]
         if len(indices) > 10 and 0 not in indices:
-            found.append(f"{name}: no link has a word 0, as if words were counted from 1: {advice} reads it so")
-    return found
+            from_1.add(name)
+    return [
+        f"{name}: no link has a word 0, as if words were counted from 1: {option} reads it so"
+        for name, option in advice.items()
+        if name in from_1 and len(from_1) < len(links)
+    ]
 
 
 def error_rate(alignments: Iterable[Set[Link]], golds: Golds) -> float:

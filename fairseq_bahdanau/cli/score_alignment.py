@@ -62,11 +62,12 @@ def read_hypothesis(flag: str, path: str, first: int, gold_path: str, golds: lis
 def doubts(args: argparse.Namespace, golds: list, forward: list, backward: Optional[list]) -> List[str]:
     """Returns what makes one doubt that the files are what they are taken for; see ``cli/doubts.py``."""
     gold, hypothesis, reverse = f"--gold {args.gold}", f"--hypothesis {args.hypothesis}", f"--reverse {args.reverse}"
-    advice = {gold: "--gold-index-from 1"} if args.gold_index_from == 0 else {}
-    links = {gold: [possible for _, possible in golds], hypothesis: forward, reverse: backward}
-    if args.hypothesis_index_from == 0:
-        of_hypotheses = [hypothesis] if backward is None else [hypothesis, reverse]
-        advice.update(dict.fromkeys(of_hypotheses, "--hypothesis-index-from 1"))
+    links = {gold: [possible for _, possible in golds], hypothesis: forward}
+    if backward is not None:
+        links[reverse] = backward
+    advice = {} if args.gold_index_from else {gold: "--gold-index-from 1"}
+    if not args.hypothesis_index_from:
+        advice.update(dict.fromkeys([name for name in links if name != gold], "--hypothesis-index-from 1"))
     found = doubts_of_indices(advice, links)
     shifted = not found
     found += doubts_of_links(hypothesis, forward, golds, shifted, "is it of the model that translates the other way?")
