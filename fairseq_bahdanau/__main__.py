@@ -1,7 +1,7 @@
 """Makes ``python -m fairseq_bahdanau train`` do what ``fairseq-train --user-dir fairseq_bahdanau`` does.
 
-What cannot work is refused by one line; see ``preflight.py``. ``validate`` has a default task, as fairseq's others have,
-and ``interactive`` reads its text by the rule of ``text.py``.
+What cannot work is refused by one line; see ``preflight.py``. ``validate`` has a default task, as fairseq's others
+have, and ``interactive`` reads its text by the rule of ``text.py``.
 """
 
 import importlib
@@ -35,7 +35,7 @@ def main() -> None:
             args.update(check(command, given))
         program = importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}")
         if command == "interactive":
-            program.buffered_read = buffered_read
+            program.__dict__["buffered_read"] = buffered_read
         program.cli_main()
 
 

@@ -4,6 +4,7 @@ fairseq would take some options and ignore them, fail at others after hours, and
 here is read from the options as fairseq itself parses them.
 """
 
+import ast
 import collections
 import contextlib
 import os
@@ -42,7 +43,7 @@ def without_gpu(args: Namespace) -> bool:
 
 def is_local(path: Optional[str]) -> bool:
     """Says whether a path is one of this machine, not of a storage back end such as ``s3://``."""
-    return bool(path) and "://" not in path
+    return bool(path) and "://" not in str(path)
 
 
 def no_folders(path: Optional[str]) -> bool:
@@ -57,7 +58,15 @@ def no_files(path: Optional[str]) -> bool:
 
 def no_place(path: Optional[str]) -> bool:
     """Says whether a folder cannot be made at a path, since something else is there."""
-    return is_local(path) and os.path.exists(path) and not os.path.isdir(path)
+    return is_local(path) and os.path.exists(str(path)) and not os.path.isdir(str(path))
+
+
+def is_dict(text: str) -> bool:
+    """Says whether a text is a dict of Python's literals."""
+    try:
+        return isinstance(ast.literal_eval(text), dict)
+    except (SyntaxError, ValueError):
+        return False
 
 
 SEARCHES, ALL = "generate interactive", "train validate generate interactive"
@@ -78,26 +87,30 @@ REFUSALS = [
     Refusal("train", lambda a: a.bf16 or a.memory_efficient_bf16,
             "--bf16: fairseq takes it for a TPU here: python -m fairseq_bahdanau hydra-train common.bf16=true "
             "common.memory_efficient_bf16=true"),
-    Refusal("train", lambda a: (a.fp16 or a.memory_efficient_fp16 or a.amp) and without_gpu(a),
-            "--fp16 and --amp: fairseq trains in half precision on a GPU alone: leave them out on the CPU"),
+    Refusal("train", lambda a: a.fp16 and not a.memory_efficient_fp16 and without_gpu(a),
+            "--fp16 without a GPU: fairseq fails: leave it out, or give --memory-efficient-fp16"),
+    Refusal("train", lambda a: a.amp and without_gpu(a), "--amp without a GPU changes nothing: leave it out"),
     Refusal("train", lambda a: a.restore_file != "checkpoint_last.pt" and no_files(a.restore_file),
             "--restore-file {restore_file}: no such file; training would begin anew"),
     Refusal("train", lambda a: no_place(a.save_dir), "--save-dir {save_dir}: is there, and no folder"),
     Refusal("validate generate interactive", lambda a: not a.path, "--path CHECKPOINT is required"),
     Refusal("validate generate interactive", lambda a: no_files(a.path), "--path {path}: no such file"),
     Refusal("generate", lambda a: no_place(a.results_path), "--results-path {results_path}: is there, and no folder"),
+    Refusal("generate", lambda a: no_files(a.lm_path), "--lm-path {lm_path}: no such file"),
+    Refusal("validate generate interactive", lambda a: not is_dict(a.model_overrides),
+            "--model-overrides {model_overrides}: must be a dict of Python, such as \"{{'dropout': 0.1}}\""),
     Refusal(SEARCHES, lambda a: a.num_shards != 1 or a.shard_id != 0,
-            "--num-shards and --shard-id: fairseq ignores them here and every process translates everything: preprocess "
-            "parts of the text as sets of their own (--testpref A,B), and name each by --gen-subset test, test1"),
+            "--num-shards and --shard-id: fairseq ignores them here and translates everything: preprocess parts of the "
+            "text as sets of their own (--testpref A,B), and name each by --gen-subset test, test1"),
     Refusal(SEARCHES, lambda a: a.beam < 1, "--beam must be at least 1, not {beam}"),
     Refusal(SEARCHES, lambda a: not 1 <= a.nbest <= a.beam,
             "--nbest must be from 1 to --beam, which is {beam}, not {nbest}"),
     Refusal("generate", lambda a: a.constraints is not None,
             "--constraints: fairseq-generate has no way to read them: give python -m fairseq_bahdanau interactive"),
     Refusal("interactive", lambda a: a.sampling and a.nbest != a.beam, "--sampling: --nbest must be equal to --beam"),
-    Refusal("interactive", lambda a: a.batch_size is not None and a.batch_size > a.buffer_size,
-            "--batch-size {batch_size}: at most --buffer-size, which is {buffer_size}"),
-    *(Refusal("interactive", applies, f"{flag}: fairseq-interactive ignores it: give python -m fairseq_bahdanau generate")
+    Refusal("interactive", lambda a: a.batch_size is not None and a.batch_size > max(a.buffer_size, 1),
+            "--batch-size {batch_size}: at most --buffer-size, which is {buffer_size} (0 and less: 1)"),
+    *(Refusal("interactive", applies, f"{flag}: fairseq-interactive ignores it: python -m fairseq_bahdanau generate has it")
       for flag, applies in {
           "--lm-path": lambda a: a.lm_path is not None,
           "--prefix-size": lambda a: a.prefix_size != 0,
@@ -108,27 +121,28 @@ REFUSALS = [
 
 # fairseq's complaints that name neither flag nor file: how they begin, after the kind of the error, and what is said.
 ADVICE = [
-    ("Exception: Could not infer language pair", "DATA: no file in {data} tells its languages: give --source-lang and "
-     "--target-lang, or the folder that fairseq-preprocess has made"),
-    ("FileNotFoundError: Dataset not found: (?P<name>.+) \\(", "{data} has no set '{name}' of these languages: preprocess "
-     "it, or name another (--train-subset, --valid-subset, --gen-subset)"),
-    ("AssertionError: Index file doesn't match|AssertionError: $|ValueError: mmap length|error: unpack",
+    ("Exception: Could not infer language pair",
+     "DATA: no file in {data} tells its languages: give --source-lang and --target-lang, or a folder with data"),
+    (r"FileNotFoundError: Dataset not found: (?P<name>.+) \(",
+     "{data} has no set '{name}' of these languages: preprocess it, or name another (--train-subset, --valid-subset, "
+     "--gen-subset)"),
+    ("AssertionError: Index file doesn't match|ValueError: mmap length|error: unpack",
      "a file of {data} is damaged, or of another --dataset-impl: preprocess again"),
-    ("AssertionError: Sentences lengths should not exceed max_tokens", "--max-tokens {max_tokens}: a sentence is longer: give "
-     "a greater one"),
-    ("Exception: The dataset is empty", "{data} has no sentence that fits --max-tokens {max_tokens}, --max-source-positions "
-     "and --max-target-positions: give greater ones"),
-    ("IndexError: index out of range in self", "a word's number is beyond its dictionary: the sets and the dictionaries of "
-     "{data} do not belong together: preprocess again"),
-    ("AttributeError: module 'numpy' has no attribute 'compat'", "fairseq's language models and --num-batch-buckets need "
-     "an older numpy: pip install 'numpy<2.4'"),
-    ("ConfigCompositionException: Error merging override tokenizer", "--tokenizer {tokenizer}: also give --source-lang and "
-     "--target-lang"),
-    ("MissingMandatoryValue: Missing mandatory value: (?P<name>\\S+)", "--bpe {bpe}: its option for {name} is missing"),
-    ("KeyError: '(?P<name>.+)'", "an option names what is not there, '{name}' (--best-checkpoint-metric, for one)"),
-    ("FileNotFoundError: (?P<name>\\S+)$", "--user-dir: no such file or folder: {name}"),
-    ("SyntaxError: |TypeError: argument of type 'int' is not iterable", "--model-overrides {model_overrides}: must be a dict "
-     "of Python"),
+    ("AssertionError: Sentences lengths should not exceed max_tokens",
+     "--max-tokens {max_tokens}: a sentence is longer: give a greater one"),
+    ("Exception: The dataset is empty",
+     "{data} has no sentence that fits --max-tokens {max_tokens}, --max-source-positions and --max-target-positions: "
+     "give greater ones"),
+    ("IndexError: index out of range in self",
+     "a word's number is beyond its dictionary: the sets and the dictionaries of {data} do not belong together: "
+     "preprocess again"),
+    ("AttributeError: module 'numpy' has no attribute 'compat'|TypeError: .*percentile.*interpolation",
+     "--num-batch-buckets, and --sample-break-mode eos of language models, need an older numpy: pip install 'numpy<2.4'"),
+    ("ConfigCompositionException: Error merging override tokenizer",
+     "--tokenizer {tokenizer}: also give --source-lang and --target-lang"),
+    (r"MissingMandatoryValue: Missing mandatory value: (?P<name>\S+)", "--bpe {bpe}: {name} is missing"),
+    ("KeyError: 'METRIC'", "--best-checkpoint-metric {best_checkpoint_metric}: a validation has no such number"),
+    (r"FileNotFoundError: (?P<name>\S+)$", "--user-dir: no such file or folder: {name}"),
 ]  # fmt: skip
 
 
@@ -147,7 +161,7 @@ def advising(args: Dict[str, object]) -> Iterator[None]:
     except Exception as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         for begin, advice in ADVICE:
-            found = re.match(begin, said)
+            found = re.match(begin.replace("METRIC", re.escape(str(args.get("best_checkpoint_metric")))), said)
             if found:
                 known = collections.defaultdict(str, args)
                 known.update(found.groupdict())
@@ -156,7 +170,7 @@ def advising(args: Dict[str, object]) -> Iterator[None]:
 
 
 def require_text_for_fairseq(paths: List[str]) -> None:
-    """Checks the files of a set, which belong together line by line, for what fairseq-preprocess takes amiss in silence.
+    """Checks the files of a set, which belong together line by line, for what fairseq-preprocess takes amiss.
 
     Raises:
         ValueError: not text in UTF-8, another number of lines, a byte order mark (fairseq takes it for a part of the
@@ -166,11 +180,11 @@ def require_text_for_fairseq(paths: List[str]) -> None:
         with open_bytes(path) as file:
             for number, line in enumerate(file, start=1):
                 if number == 1 and line.startswith(BYTE_ORDER_MARK):
-                    raise ValueError(f"{path} begins with a byte order mark, which would become part of its first word: "
+                    raise ValueError(f"{path} begins with a byte order mark, which becomes part of the first word: "
                                      rf"sed -i '1s/^\xEF\xBB\xBF//' {path} takes it away")  # fmt: skip
                 if INNER_RETURN.search(line):
-                    raise ValueError(f"{path}, line {number}: a carriage return within the line, of which fairseq makes two "
-                                     f"lines: tr '\\r' ' ' <{path} makes it a space")  # fmt: skip
+                    raise ValueError(f"{path}, line {number}: a carriage return within, where fairseq begins a new "
+                                     f"line: tr '\\r' ' ' <{path} makes it a space")  # fmt: skip
     collections.deque(stream_parallel_lines(paths), maxlen=0)
 
 
@@ -195,9 +209,9 @@ def check(command: str, given: List[str]) -> Dict[str, object]:
             raise ValueError(refusal.reason.format_map(vars(args)))
     if command == "preprocess":
         languages = [args.source_lang] if args.only_source else [args.source_lang, args.target_lang]
-        for prefixes in filter(None, (args.trainpref, args.validpref, args.testpref)):
-            for prefix in [prefixes] if prefixes == args.trainpref else prefixes.split(","):
-                require_text_for_fairseq([f"{prefix}.{language}" for language in languages])
+        prefixes = [args.trainpref, *(args.validpref or "").split(","), *(args.testpref or "").split(",")]
+        for prefix in filter(None, prefixes):
+            require_text_for_fairseq([f"{prefix}.{language}" for language in languages])
     return vars(args)
 
 

@@ -197,8 +197,8 @@ def named_values(flag: str, given: Iterable[str], form: str) -> Dict[str, str]:
     return values
 
 
-# What a picture, a page or a table cannot hold: control characters, separators of lines and paragraphs, lone surrogates,
-# marks of annotations, and what is no character at all.
+# What a picture, a page or a table cannot hold: control characters, separators of lines and paragraphs, lone
+# surrogates, marks of annotations, and what is no character at all.
 UNSHOWABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))

@@ -54,7 +54,9 @@ def html_table(alignment: Alignment) -> str:
         cells = []
         for source, weight in zip(alignment.source, weights):
             grey = round(255 * min(1.0, float(weight)))
-            tip = f"{ISOLATED.format(showable_beside(source))} → {ISOLATED.format(showable_beside(target))}: {weight:.3f}"
+            tip = (
+                f"{ISOLATED.format(showable_beside(source))} → {ISOLATED.format(showable_beside(target))}: {weight:.3f}"
+            )
             cells.append(f'<td style="background:#{grey:02x}{grey:02x}{grey:02x}" title="{escape(tip)}"></td>')
         rows.append(f'<tr><th scope="row" dir="auto">{shown(target)}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)

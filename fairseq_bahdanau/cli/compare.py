@@ -147,13 +147,15 @@ def doubts_of_perplexity(systems: Systems) -> List[str]:
     """Asks whether the perplexities of the runs are those of one validation set."""
     runs = [run for of_system in systems.values() for run in of_system]
     found = [
-        f"{run.folder}: the training validated on {', '.join(run.log.subsets)}: its perplexity is that of {run.log.subset}"
+        f"{run.folder}: validated on {', '.join(run.log.subsets)}: the perplexity that is shown is of {run.log.subset}"
         for run in runs
         if len(run.log.subsets) > 1
     ]
     shown = sorted({run.log.subset for run in runs})
     if len(shown) > 1:
-        found.append(f"the perplexities are of different validation subsets, and not to be compared: {', '.join(shown)}")
+        found.append(
+            f"the perplexities are of different validation subsets, and not to be compared: {', '.join(shown)}"
+        )
     return found
 
 

@@ -136,8 +136,8 @@ def doubts_of_links(name: str, alignments: List[Set[Link]], golds: Golds, shifte
         moved = [{(source + step, target + step) for source, target in links} for links in alignments]
         other = error_rate(moved, golds)
         if other < plain - BETTER:
-            found.append(f"{name}: AER is {plain:.4f}, but {other:.4f} with {step:+d} added to every number: are the words "
-                         "of one file counted from 1 (--gold-index-from, --hypothesis-index-from)?")  # fmt: skip
+            found.append(f"{name}: AER is {plain:.4f}, but {other:.4f} with {step:+d} added to every number: does one "
+                         "file count words from 1 (--gold-index-from, --hypothesis-index-from)?")  # fmt: skip
     other = error_rate(map(flip, alignments), golds)
     if other < plain - BETTER:
         found.append(f"{name}: AER is {plain:.4f}, but {other:.4f} with the sides of its links swapped: {flipped}")
