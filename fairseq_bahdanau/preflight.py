@@ -110,7 +110,7 @@ REFUSALS = [
     Refusal("interactive", lambda a: a.sampling and a.nbest != a.beam, "--sampling: --nbest must be equal to --beam"),
     Refusal("interactive", lambda a: a.batch_size is not None and a.batch_size > max(a.buffer_size, 1),
             "--batch-size {batch_size}: at most --buffer-size, which is {buffer_size} (0 and less: 1)"),
-    *(Refusal("interactive", applies, f"{flag}: fairseq-interactive ignores it: python -m fairseq_bahdanau generate has it")
+    *(Refusal("interactive", applies, f"{flag}: fairseq-interactive ignores it: fairseq_bahdanau generate has it")
       for flag, applies in {
           "--lm-path": lambda a: a.lm_path is not None,
           "--prefix-size": lambda a: a.prefix_size != 0,
@@ -137,7 +137,8 @@ ADVICE = [
      "a word's number is beyond its dictionary: the sets and the dictionaries of {data} do not belong together: "
      "preprocess again"),
     ("AttributeError: module 'numpy' has no attribute 'compat'|TypeError: .*percentile.*interpolation",
-     "--num-batch-buckets, and --sample-break-mode eos of language models, need an older numpy: pip install 'numpy<2.4'"),
+     "--num-batch-buckets, and --sample-break-mode eos of language models, need an older numpy: "
+     "pip install 'numpy<2.4'"),
     ("ConfigCompositionException: Error merging override tokenizer",
      "--tokenizer {tokenizer}: also give --source-lang and --target-lang"),
     (r"MissingMandatoryValue: Missing mandatory value: (?P<name>\S+)", "--bpe {bpe}: {name} is missing"),

@@ -77,7 +77,10 @@ def main() -> None:
         splits = {
             split: [corpus.line(split) for _ in range(getattr(args, split))] for split in ("test", "valid", "train")
         }
-        os.makedirs(args.output, exist_ok=True)
+        try:
+            os.makedirs(args.output, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"--output {args.output}: {error.strerror}") from error
         for split, lines in splits.items():
             for suffix, column in zip(Line._fields, zip(*lines)):
                 write_lines(os.path.join(args.output, f"{split}.{suffix}"), column)
