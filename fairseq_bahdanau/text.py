@@ -141,13 +141,29 @@ def require_same_number_of_lines(first: str, first_lines: Sized, second: str, se
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
+def require_replaceable(path: str) -> None:
+    """Checks that a file may take the place of what is at a path: a device, a pipe or a folder would be lost.
+
+    Raises:
+        ValueError: there is something else than a file
+    """
+    of_devices = os.path.realpath(os.path.dirname(os.path.abspath(path))) == "/dev"  # also its links to open files
+    if of_devices or os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} cannot be written: it is a folder or a device, in whose place a file would be put")
+
+
 @contextlib.contextmanager
 def part_names(*paths: str) -> Iterator[List[str]]:
     """Gives names to write to instead of ``paths``, for a library that opens its files itself.
 
     When the block ends, the files that it wrote take the names that were asked for, so that these are at every moment
     either as before or complete. After an error or an interruption they are removed.
+
+    Raises:
+        ValueError: a device, a pipe or a folder is there
     """
+    for path in paths:
+        require_replaceable(path)
     parts = [f"{path}.part" for path in paths]
     try:
         yield parts

@@ -1,6 +1,7 @@
 """Trains a sentencepiece model, and cuts text into its pieces."""
 
 import argparse
+import collections
 import functools
 import os
 from typing import List, Optional, Tuple
@@ -11,7 +12,7 @@ from moses import is_clean_pair
 from parallel import cores, in_parallel
 
 from fairseq_bahdanau.complaints import complaining
-from fairseq_bahdanau.text import stream_parallel_lines, writing
+from fairseq_bahdanau.text import stream_lines, stream_parallel_lines, writing
 
 
 def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
@@ -24,8 +25,12 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
         sample: how many lines are drawn at random to train on, so that memory is bounded; 0: all
 
     Raises:
-        ValueError: sentencepiece cannot make so many pieces of this text
+        ValueError: a file that is not there or not UTF-8, or of which sentencepiece cannot make so many pieces
     """
+    for path in inputs:
+        collections.deque(stream_lines(path), maxlen=0)  # sentencepiece itself would leave out what is not UTF-8
+    if not os.access(os.path.dirname(os.path.abspath(prefix)), os.W_OK | os.X_OK):
+        raise ValueError(f"--prefix {prefix}: no folder that can be written to")
     partial = f"{prefix}.part"
     sampling = {"input_sentence_size": sample, "shuffle_input_sentence": True} if sample else {}
     try:
@@ -48,8 +53,15 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
 
 @functools.lru_cache(maxsize=1)
 def processor(model: str) -> sentencepiece.SentencePieceProcessor:
-    """Loads a model, once in every process."""
-    return sentencepiece.SentencePieceProcessor(model_file=model)
+    """Loads a model, once in every process.
+
+    Raises:
+        ValueError: it is not there, or no model of sentencepiece
+    """
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=model)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"--model {model}: {error}") from error
 
 
 def encode_chunk(
