@@ -56,6 +56,11 @@ def no_files(path: Optional[str]) -> bool:
     return is_local(path) and not all(map(os.path.isfile, utils.split_paths(path)))
 
 
+def one_part(args: Namespace) -> bool:
+    """Says whether a checkpoint is the file of its name; fairseq changes the names of those in several parts."""
+    return not getattr(args, "checkpoint_suffix", "") and getattr(args, "checkpoint_shard_count", 1) == 1
+
+
 def no_place(path: Optional[str]) -> bool:
     """Says whether a folder cannot be made at a path, since something else is there."""
     return is_local(path) and os.path.exists(str(path)) and not os.path.isdir(str(path))
@@ -71,7 +76,7 @@ def is_dict(text: str) -> bool:
 
 SEARCHES, ALL = "generate interactive", "train validate generate interactive"
 REFUSALS = [
-    Refusal("preprocess", lambda a: a.source_lang is None or not (a.target_lang or a.only_source),
+    Refusal("preprocess", lambda a: not a.only_source and None in (a.source_lang, a.target_lang),
             "--source-lang and --target-lang are required: the text is in PREFIX.LANGUAGE"),
     Refusal("preprocess", lambda a: no_place(a.destdir), "--destdir {destdir}: is there, and no folder"),
     Refusal("preprocess", lambda a: a.workers < 1, "--workers must be at least 1, not {workers}"),
@@ -90,11 +95,11 @@ REFUSALS = [
     Refusal("train", lambda a: a.fp16 and not a.memory_efficient_fp16 and without_gpu(a),
             "--fp16 without a GPU: fairseq fails: leave it out, or give --memory-efficient-fp16"),
     Refusal("train", lambda a: a.amp and without_gpu(a), "--amp without a GPU changes nothing: leave it out"),
-    Refusal("train", lambda a: a.restore_file != "checkpoint_last.pt" and no_files(a.restore_file),
+    Refusal("train", lambda a: a.restore_file != "checkpoint_last.pt" and one_part(a) and no_files(a.restore_file),
             "--restore-file {restore_file}: no such file; training would begin anew"),
     Refusal("train", lambda a: no_place(a.save_dir), "--save-dir {save_dir}: is there, and no folder"),
     Refusal("validate generate interactive", lambda a: not a.path, "--path CHECKPOINT is required"),
-    Refusal("validate generate interactive", lambda a: no_files(a.path), "--path {path}: no such file"),
+    Refusal("validate generate interactive", lambda a: one_part(a) and no_files(a.path), "--path {path}: no such file"),
     Refusal("generate", lambda a: no_place(a.results_path), "--results-path {results_path}: is there, and no folder"),
     Refusal("generate", lambda a: no_files(a.lm_path), "--lm-path {lm_path}: no such file"),
     Refusal("validate generate interactive", lambda a: not is_dict(a.model_overrides),
@@ -210,9 +215,10 @@ def check(command: str, given: List[str]) -> Dict[str, object]:
             raise ValueError(refusal.reason.format_map(vars(args)))
     if command == "preprocess":
         languages = [args.source_lang] if args.only_source else [args.source_lang, args.target_lang]
+        suffixes = ["" if language is None else f".{language}" for language in languages]
         prefixes = [args.trainpref, *(args.validpref or "").split(","), *(args.testpref or "").split(",")]
         for prefix in filter(None, prefixes):
-            require_text_for_fairseq([f"{prefix}.{language}" for language in languages])
+            require_text_for_fairseq([f"{prefix}{suffix}" for suffix in suffixes])
     return vars(args)
 
 

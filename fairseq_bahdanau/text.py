@@ -148,7 +148,7 @@ def require_replaceable(path: str) -> None:
         ValueError: there is something else than a file
     """
     of_devices = os.path.realpath(os.path.dirname(os.path.abspath(path))) == "/dev"  # also its links to open files
-    if of_devices or os.path.exists(path) and not os.path.isfile(path):
+    if of_devices or (os.path.exists(path) and not os.path.isfile(path)):
         raise ValueError(f"{path} cannot be written: it is a folder or a device, in whose place a file would be put")
 
 

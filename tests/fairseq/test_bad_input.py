@@ -101,6 +101,7 @@ CASES = [
     ("preprocess", [*VALID, "--testpref", "{bad}/bom"], "{bad}/bom.xx"),
     ("preprocess", [*VALID, "--srcdict", "{bad}/gone"], "{bad}/gone: No such file"),
     ("preprocess", [*VALID, "--srcdict", "{bad}/file"], "Incorrect dictionary format"),
+    ("preprocess", ["--only-source", "--trainpref", "{bad}/bom.xx", "--destdir", "{out}/x"], "{bad}/bom.xx begins"),
     ("preprocess", [*PREPROCESS], "--trainpref must be set"),
     ("preprocess", [*VALID, "--destdir", "{bad}/file"], "--destdir {bad}/file: is there"),
     ("preprocess", [*VALID, "--destdir", "/dev/full"], "--destdir /dev/full: is there"),
@@ -217,6 +218,8 @@ def test_right_input_is_taken(bad, capfd):
     assert run("validate", data, *BATCH, "--cpu", "--path", checkpoint) == 0
     assert "valid on 'valid' subset" in capfd.readouterr().out
     assert run("train", data, *TRAIN, *BATCH, "--no-save", "--memory-efficient-fp16") == 0
+    text = str(bad["corpus"] / "valid.xx")  # of a language model
+    assert run("preprocess", "--only-source", "--trainpref", text, "--destdir", str(bad["bad"] / "only")) == 0
     source = bad["bad"] / "odd.xx"
     source.write_bytes(b"\xef\xbb\xbfa1 a2\r\na3\ra4\n\na5\xe2\x80\xa8a6\n")
     capfd.readouterr()

@@ -317,6 +317,12 @@ def test_any_name_of_a_system_is_shown(place):
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a|b $x$", " _\ufffd"]
 
 
+def test_an_output_that_is_a_file_is_refused(place, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(place, output="small/flags.args")
+    assert f"--output {place / 'small' / 'flags.args'}: File exists" in capsys.readouterr().err
+
+
 def test_a_folder_given_twice_is_refused(place, capsys):
     with pytest.raises(SystemExit, match="2"):
         run(place, "--run", f"again={place / 'small'}/")

@@ -39,7 +39,7 @@ def readers(source: str) -> list:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            found += [name] if name in READERS or name == "load" and "json" in ast.dump(node.func) else []
+            found += [name] if name in READERS or (name == "load" and "json" in ast.dump(node.func)) else []
         elif isinstance(node, ast.Attribute) and node.attr == "stdin":
             found.append("stdin")
     return found
@@ -84,7 +84,7 @@ def test_marks_and_line_ends_of_other_systems_are_no_part_of_what_recipes_wrote(
     assert runs.read_peak_memory(str(tmp_path)) == 1.25
     for name in (runs.SCORES, "train.log"):
         (tmp_path / name).write_bytes("Straße".encode("latin-1"))
-    with pytest.raises(ValueError, match="scores.json, line 1: not UTF-8 text, at byte 4: run the recipe's stage"):
+    with pytest.raises(ValueError, match=r"scores\.json, line 1: not UTF-8 text, at byte 4: run the recipe's stage"):
         runs.read_scores(str(tmp_path))
-    with pytest.raises(ValueError, match="train.log, line 1: not UTF-8 text, at byte 4"):
+    with pytest.raises(ValueError, match=r"train\.log, line 1: not UTF-8 text, at byte 4"):
         read_training_log(str(tmp_path / "train.log"))
