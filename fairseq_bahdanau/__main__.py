@@ -1,12 +1,19 @@
-"""Makes ``python -m fairseq_bahdanau train`` do what ``fairseq-train --user-dir fairseq_bahdanau`` does."""
+"""Makes ``python -m fairseq_bahdanau train`` do what ``fairseq-train --user-dir fairseq_bahdanau`` does.
+
+What cannot work is refused by one line; see ``preflight.py``. ``validate`` has a default task, as fairseq's others
+have, and ``interactive`` reads its text by the rule of ``text.py``.
+"""
 
 import importlib
+import os
 import sys
+from typing import Dict
 
 import fairseq_bahdanau
 from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.preflight import PARSERS, advising, buffered_read, check
 
-COMMANDS = ("preprocess", "train", "validate", "generate", "interactive", "hydra-train")
+COMMANDS = (*PARSERS, "hydra-train")
 
 
 def main() -> None:
@@ -17,9 +24,19 @@ def main() -> None:
     command, user_dir, given = sys.argv[1], fairseq_bahdanau.__path__[0], sys.argv[2:]
     # hydra wants its overrides together, and after its own flags is where they stand.
     given = [*given, f"common.user_dir={user_dir}"] if command == "hydra-train" else ["--user-dir", user_dir, *given]
+    if command == "validate":
+        given = ["--task", "translation", *given]
     sys.argv = [f"fairseq-{command}", *given]
-    with complaining(f"fairseq-{command}: error"):
-        importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}").cli_main()
+    args: Dict[str, object] = {}
+    with complaining(f"fairseq-{command}: error"), advising(args):
+        if command == "hydra-train":
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints tracebacks of its own
+        else:
+            args.update(check(command, given))
+        program = importlib.import_module(f"fairseq_cli.{command.replace('-', '_')}")
+        if command == "interactive":
+            program.__dict__["buffered_read"] = buffered_read
+        program.cli_main()
 
 
 if __name__ == "__main__":

@@ -24,12 +24,16 @@ class Validation(NamedTuple):
 class TrainingLog(NamedTuple):
     """A log tells the size of the model and how the training went, in order.
 
-    A part that was trained again after an interruption counts once, as it was the last time.
+    A part that was trained again after an interruption counts once, as it was the last time. Where a training has
+    validated on several subsets (``--valid-subset valid,valid1``), the validations are those of ``valid``, or of the
+    first one that the log names, by which fairseq chooses its best checkpoint.
     """
 
     parameters: int
     epochs: List[Epoch]
     validations: List[Validation]
+    subset: str  # of the validations
+    subsets: List[str]  # all on which the training has validated
 
 
 def number_after(key: str, line: str) -> float:
@@ -52,16 +56,18 @@ def read_training_log(path: str) -> TrainingLog:
     """
     parameters = 0
     epochs: Dict[int, Epoch] = {}  # by their number
-    validations: Dict[int, Validation] = {}  # by the updates before them
+    validations: Dict[str, Dict[int, Validation]] = {}  # by their subset, and by the updates before them
     for number, line in enumerate(stream_lines(path), start=1):
         try:
             counted = re.search(r"num\. shared model params: ([\d,]+)", line)
             if counted:
                 parameters = int(counted[1].replace(",", ""))
             epoch = re.search(r"\bepoch (\d+) \| ", line)
-            if epoch and " valid on " in line:
+            validated = re.search(r" valid on '([^']*)' subset", line)
+            if epoch and validated:
                 updates = int(number_after("num_updates", line))
-                validations[updates] = Validation(updates, number_after("ppl", line))
+                of_subset = validations.setdefault(validated[1], {})
+                of_subset[updates] = Validation(updates, number_after("ppl", line))
             elif epoch and "| train_wall " in line:
                 trained, rate, seconds = (number_after(key, line) for key in ("num_updates", "wps", "train_wall"))
                 epochs[int(epoch[1])] = Epoch(int(trained), rate, seconds)
@@ -69,7 +75,9 @@ def read_training_log(path: str) -> TrainingLog:
             raise ValueError(f"{path}, line {number}: {error}") from error
     if not (parameters and epochs and validations):
         raise ValueError(f"{path} has no epoch with its end")
-    return TrainingLog(parameters, [epochs[number] for number in sorted(epochs)], sorted(validations.values()))
+    subset = "valid" if "valid" in validations else next(iter(validations))
+    of_epochs = [epochs[number] for number in sorted(epochs)]
+    return TrainingLog(parameters, of_epochs, sorted(validations[subset].values()), subset, list(validations))
 
 
 def read_translation_rate(path: str) -> float:

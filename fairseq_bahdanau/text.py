@@ -141,6 +141,17 @@ def require_same_number_of_lines(first: str, first_lines: Sized, second: str, se
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
+def require_replaceable(path: str) -> None:
+    """Checks that a file may take the place of what is at a path: a device, a pipe or a folder would be lost.
+
+    Raises:
+        ValueError: there is something else than a file
+    """
+    of_devices = os.path.realpath(os.path.dirname(os.path.abspath(path))) == "/dev"  # also its links to open files
+    if of_devices or (os.path.exists(path) and not os.path.isfile(path)):
+        raise ValueError(f"{path} cannot be written: it is a folder or a device, in whose place a file would be put")
+
+
 @contextlib.contextmanager
 def part_names(*paths: str) -> Iterator[List[str]]:
     """Gives names to write to instead of ``paths``, for a library that opens its files itself.
@@ -149,8 +160,11 @@ def part_names(*paths: str) -> Iterator[List[str]]:
     either as before or complete. After an error or an interruption they are removed.
 
     Raises:
+        ValueError: a device, a pipe or a folder is there
         OSError: of the block, such as of a full disk; names the first of the paths where the system does not say which
     """
+    for path in paths:
+        require_replaceable(path)
     parts = [f"{path}.part" for path in paths]
     try:
         yield parts
@@ -204,9 +218,32 @@ def named_values(flag: str, given: Iterable[str], form: str) -> Dict[str, str]:
     return values
 
 
+# What a picture, a page or a table cannot hold: control characters, separators of lines and paragraphs, lone
+# surrogates, marks of annotations, and what is no character at all.
+UNSHOWABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
+    + "]"
+)
+TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # what changes the direction of the text that follows
+
+
+def showable(text: str) -> str:
+    """Returns a form of a text for pictures and pages, in one line: SVG and HTML cannot hold all of it.
+
+    Each character that they cannot hold becomes U+FFFD. Files of text alone keep what they have.
+    """
+    return UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def showable_beside(text: str) -> str:
+    """Returns what :func:`showable` does, for a place where other text stands in the same line: nothing turns it."""
+    return TURNS.sub("\N{REPLACEMENT CHARACTER}", showable(text))
+
+
 def markdown_row(cells: Iterable[object]) -> str:
-    """Writes a row of a Markdown table."""
-    return f"| {' | '.join(map(str, cells))} |"
+    """Writes a row of a Markdown table; a cell keeps to itself whatever stands in it."""
+    return f"| {' | '.join(showable_beside(str(cell)).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def markdown_table(head: Sequence[object], rows: Iterable[Iterable[object]]) -> List[str]:

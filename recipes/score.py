@@ -7,13 +7,13 @@ and detokenised against the untouched one. The two are never to be compared.
 import argparse
 import hashlib
 import os
-import sys
 from typing import Dict, List, Tuple
 
 import sacrebleu
 import without_fairseq  # noqa: F401
 from moses import detokenize
 
+from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.runs import Metric, Scores
 from fairseq_bahdanau.text import read_lines, stream_lines, writing
 
@@ -22,18 +22,24 @@ def read_hypotheses(path: str) -> list:
     """Reads the detokenised hypotheses (``D-`` lines) of fairseq-generate, in the order of the corpus.
 
     Raises:
-        SystemExit: when their numbers are not 0, 1, 2 and so on: some sentence was dropped, or came twice
+        ValueError: when their numbers are not 0, 1, 2 and so on: some sentence was dropped, or came twice; or a line
+            that fairseq did not write
     """
     found = []
-    for line in stream_lines(path):
+    for line_number, line in enumerate(stream_lines(path), start=1):
         if line.startswith("D-"):
-            number, _, text = line[2:].split("\t", 2)
-            found.append((int(number), text))
+            number, *fields = line[2:].split("\t", 2)
+            if not number.isdecimal() or len(fields) != 2:
+                raise ValueError(f"{path}, line {line_number}: not a line of fairseq-generate: D-NUMBER, score, text, "
+                                 "with tabs between")  # fmt: skip
+            found.append((int(number), fields[1]))
+    if not found:
+        raise ValueError(f"{path} has no hypotheses: no line of it begins with D-")
     found.sort()
     for expected, (number, _) in enumerate(found):
         if number != expected:
-            sys.exit(f"score.py: {path} has no hypothesis of sentence {expected}; fairseq drops some without "
-                     "--required-batch-size-multiple 1")  # fmt: skip
+            raise ValueError(f"{path} has no hypothesis of sentence {expected}; fairseq drops some without "
+                             "--required-batch-size-multiple 1")  # fmt: skip
     return [text for _, text in found]
 
 
@@ -41,12 +47,12 @@ def read_references(path: str, hypotheses: list, generated: str) -> list:
     """Reads the lines of a reference, as many as there are hypotheses.
 
     Raises:
-        SystemExit: there are more or fewer of them than hypotheses
+        ValueError: there are more or fewer of them than hypotheses
     """
     references = read_lines(path)
     if len(hypotheses) != len(references):
-        sys.exit(f"score.py: {len(hypotheses)} hypotheses in {generated}, but {len(references)} references in "
-                 f"{path}; fairseq drops some without --required-batch-size-multiple 1")  # fmt: skip
+        raise ValueError(f"{len(hypotheses)} hypotheses in {generated}, but {len(references)} references in "
+                         f"{path}; fairseq drops some without --required-batch-size-multiple 1")  # fmt: skip
     return references
 
 
@@ -79,7 +85,7 @@ def score_all(
         the detokenised hypotheses, and the scores by their names
 
     Raises:
-        SystemExit: there are more or fewer tokenised references than hypotheses
+        ValueError: there are more or fewer tokenised references than hypotheses
     """
     scored = []
     if args.moses:
@@ -100,11 +106,16 @@ def score_all(
     return hypotheses, metrics
 
 
-def main() -> None:
-    """Scores the translations that the command line names, and writes them and their scores."""
-    args = get_parser().parse_args()
+def score(args: argparse.Namespace) -> None:
+    """Scores the translations that the command line names, and writes them and their scores.
+
+    Raises:
+        ValueError: what is wrong with a file
+    """
     hypotheses = read_hypotheses(args.generated)
     references = read_references(args.reference, hypotheses, args.generated)
+    if not os.path.isfile(args.source):
+        raise ValueError(f"--source {args.source}: no such file")
     hypotheses, metrics = score_all(args, hypotheses, references)
     folder = os.path.dirname(os.path.abspath(args.scores))
     scores = Scores(
@@ -117,6 +128,16 @@ def main() -> None:
     with writing(args.hypotheses, args.scores) as (text, numbers):
         text.writelines(f"{line}\n" for line in hypotheses)
         numbers.write(scores.to_json())
+
+
+def main() -> None:
+    """Scores as the command line says."""
+    parser = get_parser()
+    args = parser.parse_args()
+    if (args.moses is None) != (args.tokenized_reference is None):
+        parser.error("--moses LANG and --tokenized-reference FILE go together")
+    with complaining("score.py"):
+        score(args)
 
 
 if __name__ == "__main__":

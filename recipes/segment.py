@@ -1,9 +1,9 @@
 """Trains a sentencepiece model, and cuts text into its pieces."""
 
 import argparse
+import collections
 import functools
 import os
-import sys
 from typing import List, Optional, Tuple
 
 import sentencepiece
@@ -11,7 +11,8 @@ import without_fairseq  # noqa: F401
 from moses import is_clean_pair
 from parallel import cores, in_parallel
 
-from fairseq_bahdanau.text import stream_parallel_lines, writing
+from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.text import stream_lines, stream_parallel_lines, writing
 
 
 def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
@@ -22,20 +23,30 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
         prefix: of the two files that are written
         vocab_size: number of pieces
         sample: how many lines are drawn at random to train on, so that memory is bounded; 0: all
+
+    Raises:
+        ValueError: a file that is not there or not UTF-8, or of which sentencepiece cannot make so many pieces
     """
+    for path in inputs:
+        collections.deque(stream_lines(path), maxlen=0)  # sentencepiece itself would leave out what is not UTF-8
+    if not os.access(os.path.dirname(os.path.abspath(prefix)), os.W_OK | os.X_OK):
+        raise ValueError(f"--prefix {prefix}: no folder that can be written to")
     partial = f"{prefix}.part"
     sentencepiece.set_random_generator_seed(1)  # of the sample: else another one every time
     sampling = {"input_sentence_size": sample, "shuffle_input_sentence": True} if sample else {}
-    sentencepiece.SentencePieceTrainer.train(
-        input=inputs,
-        model_prefix=partial,
-        vocab_size=vocab_size,
-        model_type="bpe",
-        character_coverage=1.0,
-        num_threads=1,  # more give other pieces
-        minloglevel=2,
-        **sampling,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            input=inputs,
+            model_prefix=partial,
+            vocab_size=vocab_size,
+            model_type="bpe",
+            character_coverage=1.0,
+            num_threads=1,  # more give other pieces
+            minloglevel=2,
+            **sampling,
+        )
+    except RuntimeError as error:
+        raise ValueError(f"--vocab-size {vocab_size} does not suit {' '.join(inputs)}: {error}") from error
     # sentencepiece makes both names from the prefix itself, so that no part_names can be given to it.
     os.replace(f"{partial}.vocab", f"{prefix}.vocab")
     os.replace(f"{partial}.model", f"{prefix}.model")
@@ -43,8 +54,15 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
 
 @functools.lru_cache(maxsize=1)
 def processor(model: str) -> sentencepiece.SentencePieceProcessor:
-    """Loads a model, once in every process."""
-    return sentencepiece.SentencePieceProcessor(model_file=model)
+    """Loads a model, once in every process.
+
+    Raises:
+        ValueError: it is not there, or no model of sentencepiece
+    """
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=model)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"--model {model}: {error}") from error
 
 
 def encode_chunk(
@@ -94,15 +112,19 @@ def main() -> None:
     if args.command == "encode":
         if len(args.input) != len(args.output) or (args.max_pieces is None) != (args.max_ratio is None):
             parser.error("--input needs as many files as --output, and --max-pieces goes with --max-ratio")
-        try:
+        require_at_least_1(parser, "--workers", args.workers)
+        with complaining("segment.py"):
             encode(args.model, args.input, args.output, args.max_pieces, args.max_ratio, args.workers)
-        except ValueError as error:
-            sys.exit(f"segment.py: {error}")
-        return
-    try:
-        train(args.input, args.prefix, args.vocab_size, args.sample)
-    except RuntimeError as error:
-        parser.error(f"--vocab-size {args.vocab_size} does not suit {' '.join(args.input)}: {error}")
+    else:
+        require_at_least_1(parser, "--vocab-size", args.vocab_size)
+        with complaining("segment.py"):
+            train(args.input, args.prefix, args.vocab_size, args.sample)
+
+
+def require_at_least_1(parser: argparse.ArgumentParser, flag: str, value: int) -> None:
+    """Ends the program with a complaint about a number below 1."""
+    if value < 1:
+        parser.error(f"{flag} must be at least 1, not {value}")
 
 
 if __name__ == "__main__":

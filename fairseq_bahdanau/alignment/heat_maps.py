@@ -11,6 +11,7 @@ from matplotlib import ft2font, rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontManager, fontManager, get_font
 
+from ..text import showable
 from .links import Alignment
 
 FIRST_FAMILY = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic
@@ -106,7 +107,7 @@ def advice(character: str) -> str:
 
 
 def draw(alignment: Alignment, path: str, file_format: str) -> None:
-    """Draws an alignment as a heat map into a file.
+    """Draws an alignment as a heat map into a file, its words as :func:`showable` has them.
 
     Args:
         alignment: what to draw; columns and rows run from left to right and from top to bottom whatever the script,
@@ -117,7 +118,8 @@ def draw(alignment: Alignment, path: str, file_format: str) -> None:
     Raises:
         CannotDrawError: no font for a label, or text that this matplotlib cannot set
     """
-    families = find_families(alignment.source + alignment.target)
+    source, target = ([showable(word) for word in side] for side in (alignment.source, alignment.target))
+    families = find_families(source + target)
     rows, columns = alignment.weights.shape
     cell = min(CELL, LONGEST_SIDE / max(rows, columns))
     # The hash salt and the missing date make the same alignment the same file.
@@ -129,7 +131,7 @@ def draw(alignment: Alignment, path: str, file_format: str) -> None:
         axes.imshow(alignment.weights, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
         # Labels are plain words: matplotlib would take what stands between two dollar signs for a formula.
-        axes.set_xticks(range(columns), alignment.source, rotation=90, parse_math=False)
-        axes.set_yticks(range(rows), alignment.target, parse_math=False)
+        axes.set_xticks(range(columns), source, rotation=90, parse_math=False)
+        axes.set_yticks(range(rows), target, parse_math=False)
         metadata = {"Date": None} if file_format == "svg" else None
         figure.savefig(path, format=file_format, dpi=DPI, bbox_inches="tight", pad_inches=0.05, metadata=metadata)

@@ -6,6 +6,7 @@ Every heat map is a table: the browser finds fonts and room for the words, and t
 from html import escape
 from typing import List, NamedTuple
 
+from ..text import showable, showable_beside
 from .links import Alignment
 
 ISOLATED = "\u2068{}\u2069"  # keeps a right-to-left word from pulling the words beside it along
@@ -40,26 +41,33 @@ class Section(NamedTuple):
     alignment: Alignment
 
 
+def shown(text: str) -> str:
+    """Writes text as HTML, in an attribute too; what HTML cannot hold, as :func:`showable` has it."""
+    return escape(showable(text))
+
+
 def html_table(alignment: Alignment) -> str:
     """Writes the heat map of an alignment as an HTML table."""
-    across = "".join(f'<th scope="col"><span dir="auto">{escape(word)}</span></th>' for word in alignment.source)
+    across = "".join(f'<th scope="col"><span dir="auto">{shown(word)}</span></th>' for word in alignment.source)
     rows = []
     for target, weights in zip(alignment.target, alignment.weights):
         cells = []
         for source, weight in zip(alignment.source, weights):
             grey = round(255 * min(1.0, float(weight)))
-            tip = f"{ISOLATED.format(source)} → {ISOLATED.format(target)}: {weight:.3f}"
+            tip = (
+                f"{ISOLATED.format(showable_beside(source))} → {ISOLATED.format(showable_beside(target))}: {weight:.3f}"
+            )
             cells.append(f'<td style="background:#{grey:02x}{grey:02x}{grey:02x}" title="{escape(tip)}"></td>')
-        rows.append(f'<tr><th scope="row" dir="auto">{escape(target)}</th>{"".join(cells)}</tr>')
+        rows.append(f'<tr><th scope="row" dir="auto">{shown(target)}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)
     return f"<table>\n<thead><tr><td></td>{across}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def html_lines(title: str, sections: List[Section]) -> List[str]:
     """Returns the lines of a page that shows these sections one below the other."""
-    lines = [HEAD.format(title=escape(title))]
+    lines = [HEAD.format(title=shown(title))]
     for section in sections:
-        lines.append(f'<section>\n<h2>{escape(section.heading)}</h2>\n<p dir="auto">{escape(section.text)}</p>')
+        lines.append(f'<section>\n<h2>{shown(section.heading)}</h2>\n<p dir="auto">{shown(section.text)}</p>')
         lines.append(f"{html_table(section.alignment)}\n</section>")
     lines.append("</body>\n</html>")
     return lines

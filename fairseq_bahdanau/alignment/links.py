@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 EOS = "</s>"
+NO_CELL = str.maketrans(dict.fromkeys("\t\n\r", "\N{REPLACEMENT CHARACTER}"))  # what ends a cell of a TSV file
 SENTENCEPIECE = "▁"  # begins a piece that begins a word
 SUBWORD_NMT = "@@"  # ends a piece that does not end a word
 Link = Tuple[int, int]  # source word, target word, both counted from 0
@@ -145,10 +146,12 @@ def read_pharaoh(line: str) -> Tuple[Set[Link], Set[Link]]:
 def soft_rows(alignment: Alignment) -> List[str]:
     """Writes an alignment as rows of five fields: source index, target index, source word, target word, weight.
 
-    Rows go target word by target word, ``</s>`` included, so that the weights of a target word sum to 1.
+    Rows go target word by target word, ``</s>`` included, so that the weights of a target word sum to 1. A tab or a
+    line's end within a word, which a dictionary may have, is written as U+FFFD.
     """
+    sources, targets = ([word.translate(NO_CELL) for word in side] for side in (alignment.source, alignment.target))
     return [
         f"{i}\t{j}\t{source}\t{target}\t{alignment.weights[j, i]:.6f}"
-        for j, target in enumerate(alignment.target)
-        for i, source in enumerate(alignment.source)
+        for j, target in enumerate(targets)
+        for i, source in enumerate(sources)
     ]

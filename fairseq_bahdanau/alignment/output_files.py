@@ -1,6 +1,7 @@
 """``write_all`` writes what ``fairseq_bahdanau.cli.align`` leaves behind: pictures, a page, links, weights and text."""
 
 import os
+import re
 from typing import List, NamedTuple, Optional
 
 from ..text import part_names, write_lines
@@ -24,7 +25,8 @@ class Hypothesis(NamedTuple):
 
 def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Optional[str]:
     """Writes ``hypotheses.txt``, ``alignment.pharaoh``, ``alignment.tsv``, ``index.html``, and a picture of every
-    hypothesis, each file complete or not at all. What cannot be drawn stays without a picture.
+    hypothesis, each file complete or not at all. What cannot be drawn stays without a picture. A line's end within a
+    hypothesis, which pieces of bytes can spell, is written as a space: there is a line for every hypothesis.
 
     Args:
         folder: an existing one
@@ -34,7 +36,7 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     Returns:
         one line that says why pictures are missing; None when there are all
     """
-    write_lines(os.path.join(folder, "hypotheses.txt"), [one.text for one in hypotheses])
+    write_lines(os.path.join(folder, "hypotheses.txt"), [re.sub(r"[\r\n]", " ", one.text) for one in hypotheses])
     links = [to_pharaoh(hard_links(one.alignment)) for one in hypotheses]
     write_lines(os.path.join(folder, "alignment.pharaoh"), links)
     rows = ["sentence\trank\tsource_index\ttarget_index\tsource\ttarget\tweight"]

@@ -14,7 +14,18 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest, Result
 
 from fairseq_bahdanau.cli import make_output_folder, new_parser, run_and_print
-from fairseq_bahdanau.cli.length_curve import Score, curves, cut, draw, read_borders, require_resamples, titles
+from fairseq_bahdanau.cli.doubts import doubts_of_lengths, doubts_of_systems, warn
+from fairseq_bahdanau.cli.length_curve import (
+    Score,
+    add_legend,
+    curves,
+    cut,
+    draw,
+    label_of,
+    read_borders,
+    require_resamples,
+    titles,
+)
 from fairseq_bahdanau.runs import SCORES, Run, Systems, read_systems, require_comparable, run_stage
 from fairseq_bahdanau.text import (
     markdown_table,
@@ -132,8 +143,25 @@ def notes(systems: Systems, baseline: str, resamples: int) -> List[str]:
     return lines
 
 
+def doubts_of_perplexity(systems: Systems) -> List[str]:
+    """Asks whether the perplexities of the runs are those of one validation set."""
+    runs = [run for of_system in systems.values() for run in of_system]
+    found = [
+        f"{run.folder}: validated on {', '.join(run.log.subsets)}: the perplexity that is shown is of {run.log.subset}"
+        for run in runs
+        if len(run.log.subsets) > 1
+    ]
+    shown = sorted({run.log.subset for run in runs})
+    if len(shown) > 1:
+        found.append(
+            f"the perplexities are of different validation subsets, and not to be compared: {', '.join(shown)}"
+        )
+    return found
+
+
 def by_length(systems: Systems, borders: List[int], resamples: int) -> Dict[str, List[Optional[Score]]]:
-    """Computes BLEU of every bucket of source lengths, of the first seed of every system, as its signature tells.
+    """Computes BLEU of every bucket of source lengths, of the first seed of every system, as its signature tells; and
+    warns of texts and perplexities that may mean something else than they seem to.
 
     Raises:
         ValueError: source and reference have different numbers of lines
@@ -143,10 +171,13 @@ def by_length(systems: Systems, borders: List[int], resamples: int) -> Dict[str,
     require_same_number_of_lines(first.source, sources, first.reference, references)
     options = options_of(first.scores.metrics["BLEU"].signature)
     hypotheses = {name: runs[0].hypotheses for name, runs in systems.items()}
+    buckets = cut(sources, borders)
+    doubts = doubts_of_lengths(first.source, sources, buckets, titles(borders)[0])
+    warn("compare", doubts + doubts_of_systems(sources, references, hypotheses) + doubts_of_perplexity(systems))
     if options["case"] == "lc":  # sacrebleu lowers both sides, before it cuts words
         references = [line.lower() for line in references]
         hypotheses = {name: [line.lower() for line in lines] for name, lines in hypotheses.items()}
-    return curves(hypotheses, references, cut(sources, borders), options["tok"], resamples)
+    return curves(hypotheses, references, buckets, options["tok"], resamples)
 
 
 def picture(systems: Systems, scores: Dict[str, List[Optional[Score]]], names: List[str]) -> Figure:
@@ -155,11 +186,11 @@ def picture(systems: Systems, scores: Dict[str, List[Optional[Score]]], names: L
     learning, lengths = figure.subplots(1, 2)
     for number, (name, runs) in enumerate(systems.items()):
         for seed, run in enumerate(runs):
-            label = name if seed == 0 else None
+            label = label_of(name) if seed == 0 else None
             learning.plot(*zip(*run.log.validations), marker=".", color=f"C{number}", label=label)
     learning.set(xlabel="updates", ylabel="validation perplexity", yscale="log")
     learning.grid(alpha=0.3)
-    learning.legend()
+    add_legend(learning)
     draw(lengths, scores, names)
     return figure
 

@@ -2,7 +2,8 @@
 
 ``python -m fairseq_bahdanau.cli.length_curve --help``. Intervals are from the bootstrap (Koehn 2004, "Statistical
 significance tests for machine translation evaluation"): sentences of a bucket are drawn with replacement, the same ones
-for every system, and scored again from the counts that sacrebleu takes of each sentence.
+for every system, and scored again from the counts that sacrebleu takes of each sentence. Sources without spaces between
+words, and hypotheses of another kind than the reference (cut into pieces, tokenised, empty), are warned of.
 """
 
 import argparse
@@ -15,7 +16,15 @@ from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU
 
 from fairseq_bahdanau.cli import new_parser, run_and_print
-from fairseq_bahdanau.text import markdown_table, named_values, part_names, read_lines, require_same_number_of_lines
+from fairseq_bahdanau.cli.doubts import doubts_of_lengths, doubts_of_systems, warn
+from fairseq_bahdanau.text import (
+    markdown_table,
+    named_values,
+    part_names,
+    read_lines,
+    require_same_number_of_lines,
+    showable,
+)
 
 SEED = 12345  # sacrebleu's
 
@@ -49,6 +58,19 @@ def titles(borders: List[int]) -> List[str]:
     """Names the buckets by their first and last lengths."""
     ranges = [f"{last + 1}–{border}" for last, border in zip([0, *borders], borders)]
     return [*ranges, f"{borders[-1] + 1}–"]
+
+
+def require_tokenizer(name: str) -> None:
+    """Checks that sacrebleu has what a tokeniser of its needs: a package, or a model that it downloads.
+
+    Raises:
+        ValueError: it has not; says what is missing
+    """
+    try:
+        BLEU(tokenize=name).corpus_score(["a"], [["a"]])
+    except Exception as error:  # each of them fails in its own way
+        reason = " ".join(str(error).split())
+        raise ValueError(f"--tokenize {name} cannot be used here: {reason or type(error).__name__}") from error
 
 
 def score(hypotheses: List[str], references: List[str], tokenize: str, resamples: int) -> Score:
@@ -95,6 +117,17 @@ def score_table(scores: Dict[str, List[Optional[Score]]], buckets: List[List[int
     return markdown_table(["source words", "sentences", *scores], rows)
 
 
+def label_of(name: str) -> str:
+    """Returns what a legend calls a system: matplotlib leaves out labels that begin with an underscore."""
+    return f" {showable(name)}" if name.startswith("_") else showable(name)
+
+
+def add_legend(axes: Axes) -> None:
+    """Adds a legend whose labels are plain text: what stands between two dollar signs is no formula."""
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)
+
+
 def draw(axes: Axes, scores: Dict[str, List[Optional[Score]]], names: List[str]) -> None:
     """Draws a line for every system, with a bar for every interval."""
     for name, of_system in scores.items():
@@ -102,11 +135,11 @@ def draw(axes: Axes, scores: Dict[str, List[Optional[Score]]], names: List[str])
         below = [max(0.0, one.bleu - one.low) for _, one in filled]
         above = [max(0.0, one.high - one.bleu) for _, one in filled]
         numbers, heights = [number for number, _ in filled], [one.bleu for _, one in filled]
-        axes.errorbar(numbers, heights, yerr=[below, above], marker="o", capsize=3, label=name)
+        axes.errorbar(numbers, heights, yerr=[below, above], marker="o", capsize=3, label=label_of(name))
     axes.set(xlabel="words of the source sentence", ylabel="BLEU", ylim=(0, None))
     axes.set_xticks(range(len(names)), names)
     axes.grid(alpha=0.3)
-    axes.legend()
+    add_legend(axes)
 
 
 def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) -> None:
@@ -169,12 +202,16 @@ def run(args: argparse.Namespace) -> List[str]:
     """
     borders = read_borders(args.borders)
     require_resamples(args.resamples)
+    require_tokenizer(args.tokenize)
     sources, references = read_lines(args.source), read_lines(args.reference)
     if not sources:
         raise ValueError(f"--source {args.source} is empty")
     require_same_number_of_lines(f"--reference {args.reference}", references, f"--source {args.source}", sources)
     systems = read_systems(args.system, args.source, sources)
     buckets = cut(sources, borders)
+    doubts = doubts_of_lengths(f"--source {args.source}", sources, buckets, titles(borders)[0])
+    called = {f"--system {name}": lines for name, lines in systems.items()}
+    warn("length_curve", doubts + doubts_of_systems(sources, references, called))
     scores = curves(systems, references, buckets, args.tokenize, args.resamples)
     if args.plot is not None:
         plot(scores, titles(borders), args.plot)

@@ -2,13 +2,13 @@
 
 import argparse
 import os
-import sys
 from typing import NamedTuple, Set
 
 import without_fairseq  # noqa: F401
 from grammar import links, sentence
 from sampler import Sampler
 
+from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.text import write_lines
 
 # How many of a hundred sentences of train and valid have one clause, two, and so on: they are mostly short.
@@ -44,7 +44,7 @@ class Corpus:
         """Draws a sentence of at most ``max_words`` words on both sides, neither of which was there before.
 
         Raises:
-            SystemExit: none was found
+            ValueError: none was found
         """
         for _ in range(ATTEMPTS):
             pair = sentence(self.sampler.sentence(self.clauses(split)))
@@ -53,8 +53,8 @@ class Corpus:
                 self.seen_en.add(en)
                 self.seen_de.add(de)
                 return Line(en, de, " ".join(f"{i}-{j}" for i, j in links(pair)))
-        sys.exit(f"generate.py: found only {len(self.seen_en)} different sentences with --max-words {self.max_words}: "
-                 "give a greater one, or smaller --train, --valid and --test")  # fmt: skip
+        raise ValueError(f"found only {len(self.seen_en)} different sentences with --max-words {self.max_words}: "
+                         "give a greater one, or smaller --train, --valid and --test")  # fmt: skip
 
 
 def main() -> None:
@@ -71,16 +71,19 @@ def main() -> None:
     for name, value in least.items():
         if getattr(args, name) < value:
             parser.error(f"--{name.replace('_', '-')} must be at least {value}, not {getattr(args, name)}")
-    # Test first: it stays the same whatever the size of the others.
-    corpus = Corpus(args.seed, args.max_words)
-    splits = {split: [corpus.line(split) for _ in range(getattr(args, split))] for split in ("test", "valid", "train")}
-    try:
-        os.makedirs(args.output, exist_ok=True)
+    with complaining("generate.py"):
+        # Test first: it stays the same whatever the size of the others.
+        corpus = Corpus(args.seed, args.max_words)
+        splits = {
+            split: [corpus.line(split) for _ in range(getattr(args, split))] for split in ("test", "valid", "train")
+        }
+        try:
+            os.makedirs(args.output, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"--output {args.output}: {error.strerror}") from error
         for split, lines in splits.items():
             for suffix, column in zip(Line._fields, zip(*lines)):
                 write_lines(os.path.join(args.output, f"{split}.{suffix}"), column)
-    except OSError as error:
-        parser.error(f"--output {args.output}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """BLEU by length, against sacrebleu's own bootstrap and by hand."""
 
 import random
+import re
+from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU
-from support import run_command
+from support import run_command, write
 
-from fairseq_bahdanau.cli.length_curve import cut, get_parser, main, score, titles
+from fairseq_bahdanau.cli.length_curve import Score, cut, draw, get_parser, main, score, titles
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +94,72 @@ def test_on_the_command_line(texts):
     flags = arguments(texts, "--resamples", "40", "--borders", "20")
     assert "| 1–20 |" in run_command("python", "-m", "fairseq_bahdanau.cli.length_curve", *flags)
     assert "with 95 % intervals" in " ".join(get_parser().format_help().split())
+
+
+ENGLISH = ["the cat sits on the mat."] * 12 + ["a dog and a bird and a fish see one another there."] * 8
+PLAIN = [f"Der Hund Nummer {number} bellt laut." for number in range(20)]
+TOKENISED = [line.replace(".", " .") for line in PLAIN]
+CHINESE = ["我喜欢在早上读书，然后去公园散步。"] * 19 + ["我 喜欢 读书 。"]
+CUT = ["我 喜欢 在 早上 读书 ， 然后 去 公园 散步 。 我 喜欢 读书 。"] * 10 + ["我 喜欢 读书 。"] * 10
+THAI = ["ฉันชอบอ่านหนังสือในตอนเช้าแล้วไปเดินเล่นในสวนสาธารณะ"] * 20
+OTHER = [line.replace("laut", "leise") for line in PLAIN]
+TEXTS = [
+    # source, reference, hypotheses, what every warning says
+    (ENGLISH, PLAIN, OTHER, []),
+    (CHINESE, PLAIN, OTHER, ["--source .*source has no spaces between its words"]),
+    (THAI, PLAIN, OTHER, ["--source .*source has no spaces between its words"]),
+    (CUT, PLAIN, OTHER, []),
+    (["我喜欢书"] * 20, PLAIN, OTHER, ["every sentence of --source .* falls into the first bucket, 1–10"]),
+    (ENGLISH[:12] + ["three small words"] * 8, PLAIN, OTHER, ["every sentence of --source .* first bucket, 1–10"]),
+    (ENGLISH, PLAIN, [line.replace("Hund", "Hu@@ nd") for line in OTHER], [r"--system x is cut .*\(@@\), the ref"]),
+    (ENGLISH, PLAIN, ["▁" + line.replace(" ", " ▁") for line in OTHER], [r"--system x is cut .*\(▁\), the"]),
+    (ENGLISH, TOKENISED, ["▁Der"] * 20, ["--system x is cut .*▁", "the reference is tokenised .*--system x is not"]),
+    (ENGLISH, PLAIN, TOKENISED, ["--system x is tokenised .*, the reference is not"]),
+    (ENGLISH, TOKENISED, OTHER, ["the reference is tokenised .*, --system x is not"]),
+    (ENGLISH, TOKENISED, [line.replace("laut", "leise") for line in TOKENISED], []),
+    (ENGLISH, PLAIN, PLAIN, ["--system x is the reference itself"]),
+    (ENGLISH, PLAIN, ENGLISH, ["--system x is the source itself"]),
+    (ENGLISH, ENGLISH, OTHER, ["the reference is the source itself"]),
+    (ENGLISH, PLAIN, OTHER[:17] + ["", " ", ""], ["--system x has 3 empty lines of 20, where the reference has text"]),
+    (ENGLISH[:17] + [""] * 3, PLAIN[:17] + [""] * 3, OTHER[:17] + [""] * 3, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "reference", "hypotheses", "wanted"), TEXTS)
+def test_texts_of_another_kind_are_warned_of(source, reference, hypotheses, wanted, tmp_path, capsys):
+    files = {"source": source, "reference": reference, "x": hypotheses}
+    paths = {name: str(write(tmp_path / name, content)) for name, content in files.items()}
+    given = ["--source", paths["source"], "--reference", paths["reference"], "--system", f"x={paths['x']}"]
+    main([*given, "--resamples", "40"])
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 9
+    said = printed.err.splitlines()
+    assert len(said) == len(wanted), said
+    for line, pattern in zip(said, wanted):
+        assert re.match(f"length_curve: warning: {pattern}", line), line
+
+
+def test_a_tokenizer_that_cannot_be_used_is_named(texts, capsys, monkeypatch):
+    """Such as those for Japanese and Korean without their packages, or one that downloads a model without a network."""
+
+    def missing(self):
+        raise RuntimeError('"mecab-python3" is not installed,\nplease install it')
+
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_zh.TokenizerZh.__init__", missing)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments(texts, "--tokenize", "zh"))
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "zh" in line]
+    assert ended.value.code == 2
+    assert said.endswith(
+        'error: --tokenize zh cannot be used here: "mecab-python3" is not installed, please install it'
+    )
+
+
+def test_names_in_the_legend_are_plain_text(tmp_path):
+    """No formula, no control character, and none left out."""
+    axes, names = Figure().add_subplot(), ["a $x$", "_b", "c\x00d", "$\\frac$"]
+    draw(axes, {name: [Score(1.0, 0.5, 1.5)] for name in names}, ["1–"])
+    texts = axes.get_legend().get_texts()
+    assert [text.get_text() for text in texts] == ["a $x$", " _b", "c\ufffdd", "$\\frac$"]
+    axes.figure.savefig(tmp_path / "a.svg", format="svg")
+    ElementTree.parse(tmp_path / "a.svg")

@@ -58,3 +58,69 @@ def test_what_score_alignment_refuses(tmp_path, capsys):
             score_alignment.main([*right, f"--{flag}", str(file)])
         said = capsys.readouterr().err.splitlines()[-1]
         assert f"error: --{wanted.format(file, gold=gold)}" in said
+
+
+GOLD = ["0-0 1-2 2-1 3?3", "0-1 1-0 2?2 3-3", "0-0 1-1 2-3 3-2"]
+
+
+def shifted(content, step):
+    return [re.sub(r"\d+", lambda number: str(int(number[0]) + step), line) for line in content]
+
+
+def flipped(content):
+    return [re.sub(r"(\d+)([-?])(\d+)", r"\3\2\1", line) for line in content]
+
+
+SURE = [line.replace("?", "-") for line in GOLD]
+ASYMMETRIC = ["0-1 0-2 1-3 2-3", "0-2 1-2 1-3 2-4", "0-1 1-2 1-3 2-4"]
+DOUBTS = [
+    # gold, hypothesis, more options, AER, what every warning says
+    (GOLD, SURE, [], 0, []),
+    (shifted(GOLD, 1), SURE, [], None, ["--gold {gold}: no link has a word 0, .*: --gold-index-from 1 reads it so"]),
+    (shifted(GOLD, 1), SURE, ["--gold-index-from", "1"], 0, []),
+    (GOLD, shifted(SURE, 1), [], None, ["--hypothesis {hypothesis}: no link .*: --hypothesis-index-from 1"]),
+    (GOLD, shifted(SURE, 1), ["--hypothesis-index-from", "1"], 0, []),
+    (shifted(GOLD, 1), shifted(SURE, 1), [], 0, []),  # both alike
+    (shifted(GOLD, 1), shifted(SURE, 1), ["--gold-index-from", "1", "--hypothesis-index-from", "1"], 0, []),
+    (shifted(GOLD, 1), shifted(SURE, 1), ["--gold-index-from", "1"], None, ["--hypothesis {hypothesis}: no link"]),
+    # Counted from 1, with a word 0 that stands for none.
+    (
+        [f"{line} 0?9" for line in shifted(GOLD, 1)],
+        SURE,
+        [],
+        None,
+        [r"--hypothesis {hypothesis}: AER is 0\.\d+, but 0.0000 with \+1 added to every number"],
+    ),
+    (ASYMMETRIC, ASYMMETRIC, [], 0, []),
+    (ASYMMETRIC, flipped(ASYMMETRIC), [], None, ["--hypothesis {hypothesis}: AER .* 0.0000 with the sides .* swapped"]),
+    (GOLD, ["", "", ""], [], 1, ["--hypothesis {hypothesis} has no link at all"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gold", "hypothesis", "options", "aer", "wanted"), DOUBTS)
+def test_files_that_seem_to_be_read_wrongly_are_warned_of(gold, hypothesis, options, aer, wanted, tmp_path, capsys):
+    files = {"gold": write(tmp_path / "gold", gold), "hypothesis": write(tmp_path / "hypothesis", hypothesis)}
+    score_alignment.main([*(str(word) for flag, file in files.items() for word in (f"--{flag}", file)), *options])
+    printed = capsys.readouterr()
+    if aer is not None:
+        assert float(printed.out.splitlines()[-1].split("|")[-2]) == aer
+    said = printed.err.splitlines()
+    assert len(said) == len(wanted), said
+    for line, pattern in zip(said, wanted):
+        assert re.match(f"score_alignment: warning: {pattern.format(**files)}", line), line
+
+
+def test_a_reverse_file_that_is_already_turned_is_warned_of(tmp_path, capsys):
+    files = {"gold": ASYMMETRIC, "hypothesis": ASYMMETRIC, "reverse": ASYMMETRIC}
+    flags = [text for flag, content in files.items() for text in (f"--{flag}", str(write(tmp_path / flag, content)))]
+    score_alignment.main(flags)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"score_alignment: warning: --reverse {tmp_path / 'reverse'}: AER is ")
+    assert said.endswith("with the sides of its links swapped: they must have their own source first")
+
+
+def test_a_word_0_in_a_file_that_counts_from_1_is_refused(tmp_path, capsys):
+    gold, hypothesis = (str(write(tmp_path / name, ["1-1", "1-2 0-1"])) for name in ("gold", "hypothesis"))
+    with pytest.raises(SystemExit):
+        score_alignment.main(["--gold", gold, "--hypothesis", hypothesis, "--gold-index-from", "1"])
+    assert f"error: --gold {gold}, line 2: a word 0, where words count from 1" in capsys.readouterr().err

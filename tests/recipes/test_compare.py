@@ -255,6 +255,74 @@ def test_bad_options(place, capsys, flags, message):
     assert message in capsys.readouterr().err
 
 
+def say_valid1(folder, *subsets):
+    """Makes every validation in a log one of each of these subsets; the perplexity of the first alone stays."""
+    changed = []
+    for line in lines(folder / "train.log"):
+        if " valid on " not in line:
+            changed.append(line)
+            continue
+        changed.append(line.replace("'valid'", f"'{subsets[0]}'"))
+        other = re.sub(r"ppl [\d.]+", "ppl 7.77", line)
+        changed += [other.replace("'valid'", f"'{subset}'") for subset in subsets[1:]]
+    write(folder / "train.log", changed)
+
+
+@pytest.mark.parametrize(
+    ("subsets", "shown", "warnings"),
+    [
+        (["valid"], "90.50", []),
+        (["valid", "valid1"], "90.50", ["compare: warning: .*/big: validated on valid, valid1: .* is of valid$"]),
+        (["valid1", "valid"], "7.77", ["compare: warning: .*/big: validated on valid1, valid: .* is of valid$"]),
+        (["valid1"], "90.50", ["compare: warning: the perplexities are of different validation .*: valid, valid1$"]),
+        (
+            ["a", "b"],
+            "90.50",
+            ["compare: warning: .*/big: .* is of a$", "compare: warning: .* different .*: a, valid$"],
+        ),
+    ],
+)
+def test_the_perplexity_is_that_of_one_validation_set(place, capsys, subsets, shown, warnings):
+    say_valid1(place / "big", *subsets)
+    table = cells(run(place))
+    said = [line for line in capsys.readouterr().err.splitlines() if "valid" in line]
+    assert table["big"]["validation perplexity"] == shown
+    assert len(said) == len(warnings) and all(re.match(*pair) for pair in zip(warnings, said)), said
+
+
+def test_texts_of_another_kind_are_warned_of(place, capsys):
+    """A source without spaces between words, and hypotheses that are tokenised, as cli.length_curve says it."""
+    write(place.parent / "text" / "test.en", ["我喜欢在早上读书，然后去公园散步。"] * 60)
+    write(place / "big" / "hypotheses.de", [f"{line} ." for line in lines(place / "big" / "hypotheses.de")])
+    references = lines(place.parent / "text" / "test.de")
+    for metric in (sacrebleu.BLEU(lowercase=True, force=True), sacrebleu.CHRF(), sacrebleu.TER()):
+        score = metric.corpus_score(lines(place / "big" / "hypotheses.de"), [references])
+        edit_scores(place / "big", lambda s, score=score: s[score.name].update(score=round(score.score, 2)))
+    run(place)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("compare: ")]
+    assert len(said) == 2, said
+    assert re.match(r"compare: warning: .*/test.en has no spaces between its words", said[0])
+    assert re.match(r"compare: warning: big is tokenised .*, the reference is not", said[1])
+
+
+def test_any_name_of_a_system_is_shown(place):
+    named = ["--run", f"a|b $x$={place / 'small'}", "--run", f"_\x00={place / 'big'}"]
+    compare.main([*named, "--output", str(place / "out"), "--resamples", "50"])
+    rows = [line for line in lines(place / "out" / "comparison.md") if line.startswith("| ")]
+    assert rows[1].startswith(r"| a\|b $x$ | ") and rows[2].startswith("| _\ufffd | ")
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    systems = runs.read_systems([named[1], named[3]])
+    learning, lengths = compare.picture(systems, compare.by_length(systems, [6, 9], 40), ["a", "b", "c"]).axes
+    for axes in (learning, lengths):
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a|b $x$", " _\ufffd"]
+
+
+def test_an_output_that_is_a_file_is_refused(place, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(place, output="small/flags.args")
+    assert f"--output {place / 'small' / 'flags.args'}: File exists" in capsys.readouterr().err
+
+
 def test_a_folder_given_twice_is_refused(place, capsys):
     with pytest.raises(SystemExit, match="2"):
         run(place, "--run", f"again={place / 'small'}/")
