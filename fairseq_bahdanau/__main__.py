@@ -1,7 +1,8 @@
 """Makes ``python -m fairseq_bahdanau train`` do what ``fairseq-train --user-dir fairseq_bahdanau`` does.
 
 What cannot work is refused by one line; see ``preflight.py``. ``validate`` has a default task, as fairseq's others
-have, and ``interactive`` reads its text by the rule of ``text.py``.
+have; translations have a limit that grows with the source; and ``interactive`` reads its text by the rule of
+``text.py``.
 """
 
 import importlib
@@ -14,6 +15,8 @@ from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.preflight import PARSERS, advising, buffered_read, check
 
 COMMANDS = (*PARSERS, "hydra-train")
+LIMIT = ["--max-len-a", "2", "--max-len-b", "200"]  # tokens: fairseq's own is 200, however long the source
+DEFAULTS = {"validate": ["--task", "translation"], "generate": LIMIT, "interactive": LIMIT}
 
 
 def main() -> None:
@@ -23,9 +26,10 @@ def main() -> None:
         sys.exit(f"usage: python -m fairseq_bahdanau {{{','.join(COMMANDS)}}} [fairseq's options]{complaint}")
     command, user_dir, given = sys.argv[1], fairseq_bahdanau.__path__[0], sys.argv[2:]
     # hydra wants its overrides together, and after its own flags is where they stand.
-    given = [*given, f"common.user_dir={user_dir}"] if command == "hydra-train" else ["--user-dir", user_dir, *given]
-    if command == "validate":
-        given = ["--task", "translation", *given]
+    if command == "hydra-train":
+        given = [*given, f"common.user_dir={user_dir}"]
+    else:
+        given = ["--user-dir", user_dir, *DEFAULTS.get(command, []), *given]
     sys.argv = [f"fairseq-{command}", *given]
     args: Dict[str, object] = {}
     with complaining(f"fairseq-{command}: error"), advising(args):
