@@ -16,6 +16,8 @@ from typing import List, NamedTuple
 
 from matplotlib.figure import Figure
 
+from fairseq_bahdanau.text import read_lines
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE_MB = 4096 / 1e6
 
@@ -78,7 +80,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=100000, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--picture", metavar="FILE", help="of memory against lines")
     args, given = parser.parse_known_args()
-    text = Path(args.text).read_text(encoding="utf-8").splitlines()
+    text = read_lines(args.text)
     lines = random.Random(1).choices(text, k=args.lines)
     command = [sys.executable, str(ROOT / "recipes" / "translate.py"), args.checkpoint, *given]
     found, moments = translate(command, lines)

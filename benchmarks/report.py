@@ -12,7 +12,8 @@ from typing import Dict, List
 import results
 from results import Run
 
-from fairseq_bahdanau.text import markdown_table, write_lines
+from fairseq_bahdanau.tables import markdown_table
+from fairseq_bahdanau.text import write_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -8,7 +8,8 @@ import statistics
 from pathlib import Path
 from typing import Dict, List, NamedTuple, TypedDict
 
-from fairseq_bahdanau.text import markdown_table, write_lines
+from fairseq_bahdanau.tables import markdown_table
+from fairseq_bahdanau.text import write_lines
 
 KEPT = 2
 # A run is noisy whose load at its start is greater, or in which the rounds of the base differ by more of their median.

@@ -21,25 +21,6 @@ __version__ = "0.1.0"
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 4):
     raise ImportError(f"fairseq-bahdanau needs PyTorch 2.4 or later, install one: this is {torch.__version__}")
 
-from . import (  # noqa: F401  they register themselves
-    background,
-    checkpoints,
-    criterions,
-    dictionaries,
-    failures,
-    hypotheses,
-    loading,
-    model,
-    ngrams,
-    tasks,
-    vocabulary,
-)
+from . import criterions, guards, model, tasks  # noqa: F401  they register themselves
 
-background.install()
-checkpoints.install()
-hypotheses.install()
-vocabulary.install()
-dictionaries.install()
-loading.install()
-failures.install()
-ngrams.install()
+guards.install()

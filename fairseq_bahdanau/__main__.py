@@ -12,7 +12,7 @@ from typing import Dict
 
 import fairseq_bahdanau
 from fairseq_bahdanau.complaints import complaining
-from fairseq_bahdanau.preflight import PARSERS, advising, buffered_read, check
+from fairseq_bahdanau.guards.preflight import PARSERS, advising, buffered_read, check
 
 COMMANDS = (*PARSERS, "hydra-train")
 LIMIT = ["--max-len-a", "2", "--max-len-b", "200"]  # tokens: fairseq's own is 200, however long the source

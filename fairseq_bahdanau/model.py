@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from .attention import SCORES, Attention, UniformAttention
 from .decoder import BahdanauDecoder
-from .dictionaries import NAME, checksums, require_same
 from .embeddings import build_embedding, load_pretrained
 from .encoder import RecurrentEncoder
 from .fused import Fused, uncovered_option
+from .guards.dictionaries import NAME, checksums, require_same
 from .initialization import PAPER, initialize
 from .options import (
     FUSED,

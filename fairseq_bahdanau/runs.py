@@ -12,7 +12,8 @@ import statistics
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
 
 from .fairseq_logs import TrainingLog, read_training_log, read_translation_rate
-from .text import named_values, read_lines
+from .tables import named_values
+from .text import read_lines
 
 # The files of a run, and the stage of a recipe that writes each; fairseq writes the logs, recipes/stages.sh the flags.
 SCORES, HYPOTHESES = "scores.json", "hypotheses.LANGUAGE"

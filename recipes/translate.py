@@ -38,7 +38,7 @@ from fairseq_bahdanau.cli.translating import (
     search,
 )
 from fairseq_bahdanau.complaints import complaining
-from fairseq_bahdanau.hypotheses import load_align_dict
+from fairseq_bahdanau.guards.hypotheses import load_align_dict
 from fairseq_bahdanau.text import read_lines, stream_lines
 
 PROGRAM = "translate.py"

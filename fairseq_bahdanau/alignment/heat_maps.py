@@ -11,7 +11,7 @@ from matplotlib import ft2font, rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontManager, fontManager, get_font
 
-from ..text import showable
+from ..tables import showable
 from .links import Alignment
 
 FIRST_FAMILY = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic

@@ -6,7 +6,7 @@ Every heat map is a table: the browser finds fonts and room for the words, and t
 from html import escape
 from typing import List, NamedTuple
 
-from ..text import showable, showable_beside
+from ..tables import showable, showable_beside
 from .links import Alignment
 
 ISOLATED = "\u2068{}\u2069"  # keeps a right-to-left word from pulling the words beside it along

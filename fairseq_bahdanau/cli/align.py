@@ -32,7 +32,7 @@ from fairseq_bahdanau.cli.translating import (
     search,
 )
 from fairseq_bahdanau.complaints import complaining
-from fairseq_bahdanau.hypotheses import load_align_dict
+from fairseq_bahdanau.guards.hypotheses import load_align_dict
 from fairseq_bahdanau.orders import FixedContextDecoder
 from fairseq_bahdanau.text import read_lines, require_same_number_of_lines
 

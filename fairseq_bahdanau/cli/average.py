@@ -13,8 +13,8 @@ from fairseq.checkpoint_utils import checkpoint_paths
 from torch import Tensor
 
 from fairseq_bahdanau.cli import new_parser, run_and_print
-from fairseq_bahdanau.dictionaries import NAME, other_side
-from fairseq_bahdanau.loading import read
+from fairseq_bahdanau.guards.dictionaries import NAME, other_side
+from fairseq_bahdanau.guards.loading import read
 from fairseq_bahdanau.text import part_names
 
 

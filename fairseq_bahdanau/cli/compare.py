@@ -27,13 +27,8 @@ from fairseq_bahdanau.cli.length_curve import (
     titles,
 )
 from fairseq_bahdanau.runs import SCORES, Run, Systems, read_systems, require_comparable, run_stage
-from fairseq_bahdanau.text import (
-    markdown_table,
-    part_names,
-    read_lines,
-    require_same_number_of_lines,
-    write_lines,
-)
+from fairseq_bahdanau.tables import markdown_table
+from fairseq_bahdanau.text import part_names, read_lines, require_same_number_of_lines, write_lines
 
 # Only these can be computed again from the file of hypotheses, which is detokenised; a tokenised BLEU cannot.
 TESTED = ("BLEU", "chrF2", "TER")

@@ -17,14 +17,8 @@ from sacrebleu.metrics import BLEU
 
 from fairseq_bahdanau.cli import new_parser, run_and_print
 from fairseq_bahdanau.cli.doubts import doubts_of_lengths, doubts_of_systems, warn
-from fairseq_bahdanau.text import (
-    markdown_table,
-    named_values,
-    part_names,
-    read_lines,
-    require_same_number_of_lines,
-    showable,
-)
+from fairseq_bahdanau.tables import markdown_table, named_values, showable
+from fairseq_bahdanau.text import part_names, read_lines, require_same_number_of_lines
 
 SEED = 12345  # sacrebleu's
 

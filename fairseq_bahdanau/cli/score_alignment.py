@@ -11,7 +11,8 @@ from fairseq_bahdanau.alignment.links import Link, read_pharaoh
 from fairseq_bahdanau.alignment.scores import finish, flip, grow_diag, score
 from fairseq_bahdanau.cli import new_parser, run_and_print
 from fairseq_bahdanau.cli.doubts import doubts_of_indices, doubts_of_links, warn
-from fairseq_bahdanau.text import markdown_table, read_lines, require_same_number_of_lines
+from fairseq_bahdanau.tables import markdown_table
+from fairseq_bahdanau.text import read_lines, require_same_number_of_lines
 
 
 def read_links(flag: str, path: str, first: int) -> list:

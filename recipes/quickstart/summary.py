@@ -8,7 +8,8 @@ import without_fairseq  # noqa: F401
 
 from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.runs import SCORES, read_scores, run_stage
-from fairseq_bahdanau.text import markdown_table, stream_parallel_lines
+from fairseq_bahdanau.tables import markdown_table
+from fairseq_bahdanau.text import stream_parallel_lines
 
 
 def with_sources(source: str, target: str, links: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from fairseq_bahdanau.alignment.html_page import Section, html_lines
 from fairseq_bahdanau.alignment.links import Alignment
 from fairseq_bahdanau.alignment.output_files import Hypothesis, write_all
-from fairseq_bahdanau.text import markdown_table, showable, showable_beside
+from fairseq_bahdanau.tables import markdown_table, showable, showable_beside
 
 CONTROLS = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs")]
 NONCHARACTERS = [chr(code) for code in (*range(0xFDD0, 0xFDF0), *(p + e for p in range(0, 0x110000, 0x10000)

@@ -12,9 +12,9 @@ import pytest
 from fairseq_cli import generate, interactive
 from support import lines, write
 
-from fairseq_bahdanau import preflight
 from fairseq_bahdanau.__main__ import main
 from fairseq_bahdanau.complaints import SHOW
+from fairseq_bahdanau.guards import preflight
 
 TRAIN = [
     *("--arch bigru_bahdanau_maxout --encoder-embed-dim 4 --encoder-hidden-size 4 --decoder-embed-dim 4 "

@@ -10,8 +10,8 @@ from fairseq.file_io import PathManager
 from omegaconf import OmegaConf
 from support import members, run_command, shake
 
-from fairseq_bahdanau.checkpoints import copy_atomically
 from fairseq_bahdanau.cli.average import average, select
+from fairseq_bahdanau.guards.saving import copy_atomically
 from fairseq_bahdanau.model import BahdanauModel
 
 

@@ -12,7 +12,7 @@ from support import TINY_FLAGS, build_model, dictionary
 
 from fairseq_bahdanau import __main__
 from fairseq_bahdanau.cli import align, average
-from fairseq_bahdanau.dictionaries import NAME, checksums
+from fairseq_bahdanau.guards.dictionaries import NAME, checksums
 from fairseq_bahdanau.model import BahdanauModel
 
 

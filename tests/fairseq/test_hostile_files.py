@@ -12,8 +12,9 @@ import torch
 from fairseq import checkpoint_utils
 from support import TINY_FLAGS
 
-from fairseq_bahdanau import __main__, checkpoints
+from fairseq_bahdanau import __main__
 from fairseq_bahdanau.cli import align, average
+from fairseq_bahdanau.guards import checkpoints
 from fairseq_bahdanau.model import BahdanauModel
 
 load = checkpoint_utils.load_checkpoint_to_cpu
@@ -133,7 +134,7 @@ def test_the_surprises_of_these_tests_do_run_where_nothing_guards(bad, tmp_path,
     torch.load(bad("runs-code"), weights_only=False)
     assert (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
-    monkeypatch.setattr("fairseq_bahdanau.loading.require_no_code", lambda options: None)
+    monkeypatch.setattr("fairseq_bahdanau.guards.loading.require_no_code", lambda options: None)
     with pytest.raises(ValueError):
         checkpoint_utils.load_model_ensemble([str(bad("options-are-code"))], {"data": str(data)})
     assert (tmp_path / "ran").exists()

@@ -23,9 +23,9 @@ from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 from support import PLUGIN, TINY_FLAGS
 
-from fairseq_bahdanau import saving
 from fairseq_bahdanau.alignment.links import Alignment
 from fairseq_bahdanau.alignment.output_files import Hypothesis, write_all
+from fairseq_bahdanau.guards import saving
 from fairseq_bahdanau.text import write_lines, writing
 
 FORK = multiprocessing.get_context("fork")

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fairseq_bahdanau import text
+from fairseq_bahdanau import tables, text
 
 RECIPES = Path(text.__file__).parents[1] / "recipes"
 LINES = [
@@ -161,10 +161,10 @@ NAMED = [
 @pytest.mark.parametrize(("given", "wanted"), NAMED)
 def test_named_values(given, wanted):
     if type(wanted) is dict:
-        assert list(text.named_values("--run", given, "NAME=DIR").items()) == list(wanted.items())
+        assert list(tables.named_values("--run", given, "NAME=DIR").items()) == list(wanted.items())
     else:
         with pytest.raises(ValueError, match=f"^{wanted}$"):
-            text.named_values("--run", given, "NAME=DIR")
+            tables.named_values("--run", given, "NAME=DIR")
 
 
 TABLES = [
@@ -176,4 +176,4 @@ TABLES = [
 
 @pytest.mark.parametrize(("head", "rows", "wanted"), TABLES)
 def test_markdown_table(head, rows, wanted):
-    assert text.markdown_table(head, iter(rows)) == wanted
+    assert tables.markdown_table(head, iter(rows)) == wanted

@@ -13,7 +13,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 
-from .text import read_lines
+from ..text import read_lines
 
 fairseq_build_generator, fairseq_inference_step = TranslationTask.build_generator, TranslationTask.inference_step
 Hypotheses = List[List[Dict[str, Any]]]  # of every sentence, the best first

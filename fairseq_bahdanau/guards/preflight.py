@@ -15,7 +15,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 import torch
 from fairseq import options, utils
 
-from .text import open_bytes, stream_lines, stream_parallel_lines
+from ..text import open_bytes, stream_lines, stream_parallel_lines
 
 PARSERS = {
     "preprocess": options.get_preprocessing_parser,

@@ -1,7 +1,8 @@
-"""Saves checkpoints so that no interruption and no full disk can damage one, and says in a line what it cannot save."""
+"""Saves and copies checkpoints so that no interruption and no full disk can damage one; says what it cannot save."""
 
 import logging
 import os
+import shutil
 import sys
 import time
 from typing import Any, NoReturn, Set
@@ -10,9 +11,10 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
-from .text import part_names
+from ..text import part_names
 
-fairseq_save, python_log_error = checkpoint_utils.torch_persistent_save, logging.FileHandler.handleError
+fairseq_save, fairseq_copy = checkpoint_utils.torch_persistent_save, PathManager.copy
+python_log_error = logging.FileHandler.handleError
 complained: Set[str] = set()  # log files of which it was said
 PAUSES = (2.5, 2.5)  # seconds before a checkpoint that could not be written is tried again; fairseq's
 
@@ -68,6 +70,33 @@ def save_for_fairseq(obj: Any, filename: str, async_write: bool = False) -> None
         cannot_save(filename, error)
 
 
+def copy_atomically(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
+    """Copies a file so that ``dst_path`` is at every moment either as before or complete.
+
+    Stands in for fairseq's ``PathManager.copy``, which makes ``checkpoint_last.pt`` and ``checkpoint_best.pt`` by a
+    plain copy: interrupted, it left a short file from which training could not go on. Paths that only an optional
+    storage back end of fairseq understands (``s3://`` and the like) are left to that.
+
+    Args:
+        src_path, dst_path: the files
+        overwrite: fairseq passes True; a local file is replaced either way, as by fairseq's own copy
+
+    Returns:
+        True
+
+    Raises:
+        SystemExit: it cannot be copied; says why in one line
+    """
+    if PathManager.path_requires_pathmanager(dst_path):
+        return fairseq_copy(src_path, dst_path, overwrite)
+    try:
+        with part_names(dst_path) as (part,):
+            shutil.copyfile(src_path, part)
+    except OSError as error:
+        cannot_save(dst_path, error)
+    return True
+
+
 def log_error_once(handler: logging.FileHandler, record: logging.LogRecord) -> None:
     """Says in one line that a log file cannot be written, where Python prints a traceback for every line of the log."""
     error = sys.exc_info()[1]
@@ -80,6 +109,7 @@ def log_error_once(handler: logging.FileHandler, record: logging.LogRecord) -> N
 
 
 def install() -> None:
-    """Makes fairseq save by these functions, and the logs of this process complain by the last of them."""
+    """Makes fairseq save and copy by these functions, and the logs of this process complain by the last of them."""
     checkpoint_utils.torch_persistent_save = save_for_fairseq
+    PathManager.copy = staticmethod(copy_atomically)
     logging.FileHandler.handleError = log_error_once  # type: ignore[method-assign, assignment]

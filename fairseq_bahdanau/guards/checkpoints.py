@@ -1,4 +1,4 @@
-"""Says what a checkpoint may hold, and copies checkpoints so that no interruption can damage a copy."""
+"""Says what a checkpoint may hold, and whether a file is whole."""
 
 import argparse
 import ast
@@ -6,23 +6,18 @@ import collections
 import contextlib
 import os
 import re
-import shutil
 import typing
 import zipfile
 from typing import Iterator
 
 import torch
 from fairseq.distributed.utils import _TensorPlaceholder
-from fairseq.file_io import PathManager
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.base import ContainerMetadata, Metadata
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.nodes import AnyNode
 
-from . import saved_arrays, saving
-from .text import part_names
-
-fairseq_copy = PathManager.copy
+from . import saved_arrays
 
 NEEDLESS = "which no checkpoint of fairseq needs: nothing of it was run"
 # Names of options that hold places, which nothing evaluates: a folder may well be called "data (2)".
@@ -137,38 +132,6 @@ def require_no_code(options: object, name: str = "") -> None:
         raise Refused(f"its option {name} is code, {options[:60]!r}, {NEEDLESS}")
 
 
-# ------------------------------------------------------------------------------------------------------------ copies
-
-
-def copy_atomically(src_path: str, dst_path: str, overwrite: bool = False) -> bool:
-    """Copies a file so that ``dst_path`` is at every moment either as before or complete.
-
-    Stands in for fairseq's ``PathManager.copy``, which makes ``checkpoint_last.pt`` and ``checkpoint_best.pt`` by a
-    plain copy: interrupted, it left a short file from which training could not go on. Paths that only an optional
-    storage back end of fairseq understands (``s3://`` and the like) are left to that.
-
-    Args:
-        src_path, dst_path: the files
-        overwrite: fairseq passes True; a local file is replaced either way, as by fairseq's own copy
-
-    Returns:
-        True
-
-    Raises:
-        SystemExit: it cannot be copied; says why in one line
-    """
-    if PathManager.path_requires_pathmanager(dst_path):
-        return fairseq_copy(src_path, dst_path, overwrite)
-    try:
-        with part_names(dst_path) as (part,):
-            shutil.copyfile(src_path, part)
-    except OSError as error:
-        saving.cannot_save(dst_path, error)
-    return True
-
-
 def install() -> None:
-    """Makes this process load safely, and save and copy atomically."""
+    """Makes this process load safely."""
     allow_fairseq_checkpoints()
-    saving.install()
-    PathManager.copy = staticmethod(copy_atomically)

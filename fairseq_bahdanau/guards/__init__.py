@@ -1,0 +1,14 @@
+"""The modules here stand in for functions of fairseq that are silent where something is wrong, or lose something.
+
+Each has an ``install`` that puts its functions in their place, for this process and for every model; their signatures
+are fairseq's. Importing the package installs all of them. ``preflight.py`` alone is called: by
+``python -m fairseq_bahdanau``, before fairseq begins.
+"""
+
+from . import background, checkpoints, dictionaries, failures, hypotheses, loading, ngrams, saving, vocabulary
+
+
+def install() -> None:
+    """Puts all of them in their places."""
+    for module in (background, checkpoints, saving, loading, dictionaries, vocabulary, hypotheses, ngrams, failures):
+        module.install()
