@@ -15,7 +15,7 @@ from torch import Tensor
 from fairseq_bahdanau.cli import new_parser, run_and_print
 from fairseq_bahdanau.guards.dictionaries import NAME, other_side
 from fairseq_bahdanau.guards.loading import read
-from fairseq_bahdanau.text import part_names
+from fairseq_bahdanau.guards.saving import save_atomically
 
 
 def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> List[str]:
@@ -105,8 +105,7 @@ def save(checkpoint: dict, path: str) -> None:
     """
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with part_names(path) as (part,), open(part, "wb") as file:
-            torch.save(checkpoint, file)
+        save_atomically(checkpoint, path)
     except OSError as error:
         raise ValueError(f"--output {path}: {error.strerror or error}") from error
 
