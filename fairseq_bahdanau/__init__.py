@@ -7,7 +7,8 @@ To read it, begin with the model, in this order: ``attention.py``, ``recurrence.
 equations; ``decoder.py`` puts them together, and ``orders.py`` has the other orders of its step; ``encoder.py`` makes
 the annotations, by ``rnn.py`` where PyTorch has no module of a cell. All else stands beside it: ``search.py``, what a
 beam search carries; ``fused/``, the orders of a step that look, made fast; ``model.py``, the assembly from the options
-of ``options.py``; ``alignment/``, what shows the attention of a trained model; ``cli/``, the commands.
+of ``options.py``; ``guards/``, what stands in for functions of fairseq; ``alignment/``, what shows the attention of a
+trained model; ``cli/``, the commands.
 
 Letters, here and in the whole package: h_j annotation of source position j, s_t decoder state, e_tj score, a_tj
 attention weight, c_t context, y_t target word, E its embedding, u_t and m_t readout. Shapes: ``batch`` is the rows of a
