@@ -20,8 +20,8 @@ from omegaconf.nodes import AnyNode
 from . import saved_arrays
 
 NEEDLESS = "which no checkpoint of fairseq needs: nothing of it was run"
-# Names of options that hold places, which nothing evaluates: a folder may well be called "data (2)".
-PLACE = re.compile(r"(.*_)?(data|dir|path|file|url)")
+# Names of options that hold places and titles, which nothing evaluates: a folder may well be called "data (2)".
+PLACE = re.compile(r"(.*_)?(data|dir|path|file|url|project)")
 
 # ---------------------------------------------------------------------------------------------- what a file may hold
 

@@ -226,7 +226,7 @@ BAD = [
     ("wmt14 detokenize --language xx --input a.de --output out/t", "for de, en, fr alone, not for 'xx'"),
     ("wmt14 detokenize --language de --input nowhere --output out/t", "nowhere: No such file"),
     ("wmt14 detokenize --language de --input latin.de --output out/t", "latin.de"),
-    ("wmt14 detokenize --language de --input a.de --output folder", "Is a directory"),
+    ("wmt14 detokenize --language de --input a.de --output folder", "folder cannot be written: it is a folder"),
 ]
 
 

@@ -11,8 +11,14 @@ import sys
 import termios
 
 import pytest
+import sentencepiece
+import torch
+from fairseq import tasks
 from hostile_text import hostile_lines
-from support import ROOT, environment, translate
+from omegaconf import OmegaConf
+from support import ROOT, environment, lines, shake, translate, write
+
+from fairseq_bahdanau.model import BahdanauModel
 
 sys.path.insert(0, str(ROOT / "recipes"))
 import translate as program
@@ -38,6 +44,34 @@ def pair(data, checkpoint, tmp_path_factory):
     (pair / "model").mkdir()
     shutil.copy(checkpoint, pair / "model" / "averaged.pt")
     how = {"source": "xx", "target": "yy", "pieces": "words", "moses": False, "lowercase": False}
+    (pair / "text.json").write_text(json.dumps(how))
+    return pair
+
+
+@pytest.fixture(scope="module")
+def pieces(checkpoint, tmp_path_factory):
+    """A folder of a recipe that tokenises, lower-cases and cuts into pieces; the model has learnt nothing."""
+    pair = tmp_path_factory.mktemp("pieces") / "de-en"
+    (pair / "bin").mkdir(parents=True)
+    text = [
+        "der hund schläft heute nicht .",
+        "ein hundehaus steht im garten !",
+        "&quot; heute &quot; steht er leer .",
+    ] * 9
+    corpus = write(pair / "text", text)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus), model_prefix=str(pair / "spm"), vocab_size=50, model_type="bpe", minloglevel=2
+    )
+    vocabulary = [line.split("\t")[0] for line in lines(pair / "spm.vocab")][3:]
+    for language in ("de", "en"):
+        write(pair / "bin" / f"dict.{language}.txt", [f"{piece} 1" for piece in vocabulary])
+    saved = torch.load(checkpoint)
+    saved["cfg"]["task"].update(data=str(pair / "bin"), source_lang="de", target_lang="en")
+    task = tasks.setup_task(OmegaConf.create(saved["cfg"]["task"]))
+    saved["model"] = shake(BahdanauModel.build_model(OmegaConf.create(saved["cfg"]["model"]), task)).state_dict()
+    (pair / "model").mkdir()
+    torch.save(saved, pair / "model" / "averaged.pt")
+    how = {"source": "de", "target": "en", "pieces": "sentencepiece", "moses": True, "lowercase": True}
     (pair / "text.json").write_text(json.dumps(how))
     return pair
 
@@ -216,6 +250,24 @@ def check_hostile(run, count: int, longest: int) -> None:
 
 def test_hostile_lines(translated):
     check_hostile(translated, 120, 900)
+
+
+def check_hostile_pieces(run, checkpoint, count: int, longest: int) -> None:
+    """Tokenised, lower-cased and cut into pieces: no line is lost, and an ordinary one is as when it is alone."""
+    ordinary, flags = "Der Hund schläft.".encode(), ("--max-len-a", "0", "--max-len-b", "6", "--beam", "2")
+    (alone,), _ = run(ordinary + b"\n", *flags, checkpoint=checkpoint)
+    text = [line for hostile in hostile_lines(count, longest, seed=count) for line in (hostile, ordinary)]
+    found, _ = run(b"\n".join(text) + b"\n", *flags, checkpoint=checkpoint)
+    assert len(found) == len(text) and set(found[1::2]) == {alone} and alone
+
+
+def test_hostile_lines_in_pieces(translated, pieces):
+    check_hostile_pieces(translated, pieces / "model" / "averaged.pt", 60, 900)
+
+
+@pytest.mark.slow
+def test_ten_thousand_hostile_lines_in_pieces(translated, pieces):
+    check_hostile_pieces(translated, pieces / "model" / "averaged.pt", 5000, 20000)
 
 
 @pytest.mark.slow
