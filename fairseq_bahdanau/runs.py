@@ -135,7 +135,7 @@ def read_file(folder: str, file: str, read: Callable[[str], Content]) -> Content
         raise ValueError(f"{path} is missing: {run_stage(file)}")
     try:
         return read(path)
-    except (KeyError, AttributeError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, AttributeError, TypeError, RecursionError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not what a recipe writes ({error!r}): {run_stage(file)}") from error
     except ValueError as error:
         raise ValueError(f"{error}: {run_stage(file)}") from error

@@ -1,5 +1,6 @@
 """What tests ask for by name: a small corpus, its data, a model that has learnt it, and cli.align on that model."""
 
+import logging
 import random
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def checkpoint(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train(data, folder, "--max-epoch", "120", "--validate-interval", "120", "--save-interval", "120")
     return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture
+def own_logs():
+    """Keeps apart the logs of fairseq's commands in this process, which go to the output of their first test."""
+    before = list(logging.getLogger().handlers)
+    yield
+    logging.getLogger().handlers[:] = before
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from fairseq.data import Dictionary
 from omegaconf import OmegaConf
 
 import fairseq_bahdanau
+from fairseq_bahdanau import __main__
 from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel, rnnsearch50
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,6 +173,12 @@ def run_command(name: str, *args, succeeds: bool = True, stdin: bytes = b"", **v
     printed = finished.stdout.decode()
     assert (finished.returncode == 0) == succeeds, printed
     return printed
+
+
+def run_here(monkeypatch, command: str, *args) -> None:
+    """``python -m fairseq_bahdanau COMMAND`` in this process."""
+    monkeypatch.setattr("sys.argv", ["fairseq_bahdanau", command, *map(str, args)])
+    __main__.main()
 
 
 def run_recipe(script: Path, *args, succeeds: bool = True, **variables) -> str:

@@ -8,32 +8,19 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
-from support import TINY_FLAGS, build_model, dictionary
+from support import TINY_FLAGS, build_model, dictionary, run_here
 
-from fairseq_bahdanau import __main__
 from fairseq_bahdanau.cli import align, average
 from fairseq_bahdanau.guards.dictionaries import NAME, checksums
 from fairseq_bahdanau.model import BahdanauModel
 
-
-def fairseq(monkeypatch, command, *args):
-    """``python -m fairseq_bahdanau COMMAND`` in this process."""
-    monkeypatch.setattr("sys.argv", ["fairseq_bahdanau", command, *map(str, args)])
-    __main__.main()
+pytestmark = pytest.mark.usefixtures("own_logs")
 
 
 def train(patch, data, folder, *args):
     """Two updates, or more where ``args`` says so."""
     flags = ("--max-update", 2, "--save-dir", folder, "--no-epoch-checkpoints", *args)
-    fairseq(patch, "train", data, *TINY_FLAGS, *flags)
-
-
-@pytest.fixture(autouse=True)
-def logs():
-    """Fairseq's commands send their logs to the standard output of the test that they run in."""
-    before = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = before
+    run_here(patch, "train", data, *TINY_FLAGS, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +76,9 @@ def commands(data, path, folder):
     lines = ("--input", folder / "lines")
     hub = {"checkpoint_file": path.name, "data_name_or_path": str(data)}
     return {
-        "generate": lambda patch: fairseq(patch, "generate", *given),
-        "interactive": lambda patch: fairseq(patch, "interactive", *given, *lines),
-        "validate": lambda patch: fairseq(
+        "generate": lambda patch: run_here(patch, "generate", *given),
+        "interactive": lambda patch: run_here(patch, "interactive", *given, *lines),
+        "validate": lambda patch: run_here(
             patch, "validate", *given, "--max-tokens", 300, "--model-overrides", {"data": str(data)}
         ),
         "resume": lambda patch: train(patch, data, path.parent, "--max-update", 4),
@@ -126,7 +113,7 @@ def test_a_training_with_a_moving_average_goes_on(trained, data, tmp_path, monke
     before, after = (torch.load(path)["model"] for path in (trained, tmp_path / "checkpoint_last.pt"))
     assert torch.equal(before[NAME], after[NAME]) and before[NAME].dtype == torch.int64
     assert not torch.equal(before["decoder.embed_tokens.weight"], after["decoder.embed_tokens.weight"])
-    fairseq(monkeypatch, "train", data, *TINY_FLAGS, "--store-ema", "--max-update", 1, "--no-save", "--save-dir",
+    run_here(monkeypatch, "train", data, *TINY_FLAGS, "--store-ema", "--max-update", 1, "--no-save", "--save-dir",
             tmp_path / "new")  # fmt: skip
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils
-from support import TINY_FLAGS
+from support import TINY_FLAGS, run_here
 
-from fairseq_bahdanau import __main__
 from fairseq_bahdanau.cli import align, average
 from fairseq_bahdanau.guards import checkpoints
 from fairseq_bahdanau.model import BahdanauModel
 
 load = checkpoint_utils.load_checkpoint_to_cpu
+
+pytestmark = pytest.mark.usefixtures("own_logs")
 
 
 class Asks:
@@ -30,27 +31,13 @@ class Asks:
         return self.call
 
 
-def fairseq(monkeypatch, command, *args):
-    """``python -m fairseq_bahdanau COMMAND`` in this process."""
-    monkeypatch.setattr("sys.argv", ["fairseq_bahdanau", command, *map(str, args)])
-    __main__.main()
-
-
-@pytest.fixture(autouse=True)
-def logs():
-    """Fairseq's commands send their logs to the standard output of the test that they run in."""
-    before = list(logging.getLogger().handlers)
-    yield
-    logging.getLogger().handlers[:] = before
-
-
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory) -> Path:
     """A checkpoint after two updates."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.getLogger(), "handlers", [])
-        fairseq(patch, "train", data, *TINY_FLAGS, "--max-update", 2, "--save-dir", folder, "--no-epoch-checkpoints")
+        run_here(patch, "train", data, *TINY_FLAGS, "--max-update", 2, "--save-dir", folder, "--no-epoch-checkpoints")
     return folder / "checkpoint_last.pt"
 
 
@@ -146,11 +133,11 @@ def commands(data, path, folder):
     training = ("train", data, *TINY_FLAGS, "--max-update", 3, "--save-dir", folder / "run")
     hub = {"checkpoint_file": path.name, "data_name_or_path": str(data)}
     return {
-        "generate": lambda patch: fairseq(patch, "generate", *given),
-        "interactive": lambda patch: fairseq(patch, "interactive", *given, "--input", os.devnull),
-        "validate": lambda patch: fairseq(patch, "validate", *given, "--task", "translation", "--max-tokens", 300),
-        "restore": lambda patch: fairseq(patch, *training, "--restore-file", path),
-        "finetune": lambda patch: fairseq(patch, *training, "--finetune-from-model", path),
+        "generate": lambda patch: run_here(patch, "generate", *given),
+        "interactive": lambda patch: run_here(patch, "interactive", *given, "--input", os.devnull),
+        "validate": lambda patch: run_here(patch, "validate", *given, "--task", "translation", "--max-tokens", 300),
+        "restore": lambda patch: run_here(patch, *training, "--restore-file", path),
+        "finetune": lambda patch: run_here(patch, *training, "--finetune-from-model", path),
         "average": lambda patch: average.main(["--inputs", str(path), "--output", str(folder / "out.pt")]),
         "align": lambda patch: align.main(
             [*map(str, given), "--input", str(data / "preprocess.log"), "--output", str(folder / "out")]
@@ -185,7 +172,7 @@ def test_what_hinders_a_training_from_going_on_is_said(trained, data, tmp_path, 
         if "gone.pt" not in flags:
             (folder / "checkpoint_last.pt").write_bytes(trained.read_bytes())
         with pytest.raises(SystemExit):
-            fairseq(monkeypatch, "train", data, *TINY_FLAGS, "--max-update", 3, "--save-dir", folder, *flags)
+            run_here(monkeypatch, "train", data, *TINY_FLAGS, "--max-update", 3, "--save-dir", folder, *flags)
         line = capsys.readouterr().err.strip().split("\n")[-1]
         assert line.startswith("fairseq-train: error: ") and message in line, line
         assert "gone.pt" in flags or str(folder / "checkpoint_last.pt") in line, line
@@ -193,7 +180,7 @@ def test_what_hinders_a_training_from_going_on_is_said(trained, data, tmp_path, 
             file.unlink()
     (folder / "checkpoint_last.pt").mkdir()
     with pytest.raises(SystemExit):
-        fairseq(monkeypatch, "train", data, *TINY_FLAGS, "--max-update", 3, "--save-dir", folder)
+        run_here(monkeypatch, "train", data, *TINY_FLAGS, "--max-update", 3, "--save-dir", folder)
     assert "checkpoint_last.pt: it is no file" in capsys.readouterr().err.strip().split("\n")[-1]
 
 

@@ -33,7 +33,10 @@ def test_scores_are_written_and_read(tmp_path):
     assert list(runs.read_scores(str(tmp_path)).metrics) == list(METRICS)
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{}", "3", WRITTEN.replace('"source"', '"sauce"'), WRITTEN[:-1]])
+DAMAGES = ["", "[]", "{}", "3", WRITTEN.replace('"source"', '"sauce"'), WRITTEN[:-1], "[" * 99999]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=range(len(DAMAGES)))
 def test_damaged_scores_name_the_stage(tmp_path, damage):
     (tmp_path / runs.SCORES).write_text(damage)
     with pytest.raises(ValueError, match=r"scores.json is not what a recipe writes .*: run the recipe's stage 'score'"):
