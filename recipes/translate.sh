@@ -5,7 +5,8 @@
 #
 # CHECKPOINT  in the folder where the recipe left it (work/SRC-TGT/MODEL/averaged.pt), or several joined by ':'
 #
-# Text is tokenised, lower-cased and cut into pieces as it was for the training.
+# Text is tokenised, lower-cased and cut into pieces as it was for the training. It streams, a line out for every line in;
+# standard error tells of all that was cut, replaced or unknown. Options that have no effect here are refused by name.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
