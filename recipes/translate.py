@@ -44,6 +44,7 @@ from fairseq_bahdanau.text import read_lines, stream_lines
 PROGRAM = "translate.py"
 LONGEST = 400  # tokens of a part: the limit of its translation is then below the 1,024 tokens that models are made for
 BLOCK = 1000  # lines
+CHARACTERS = 100_000  # from which on a block is full, too
 HONOURED = [name for name in SEARCH if name not in ("data", "path", "source_lang", "target_lang", "left_pad_source")]
 
 
@@ -133,9 +134,16 @@ def cut(tokens: List[str], longest: int, in_pieces: bool) -> List[List[str]]:
 
 
 def read_blocks(path: str, size: int) -> Iterator[List[Tuple[int, str]]]:
-    """Yields the lines of a file with their numbers, so many at a time."""
-    numbered = enumerate(stream_lines(path, errors="replace"), start=1)
-    while block := list(itertools.islice(numbered, size)):
+    """Yields the lines of a file with their numbers, so many at a time, or fewer of long lines."""
+    block: List[Tuple[int, str]] = []
+    characters = 0
+    for number, line in enumerate(stream_lines(path, errors="replace"), start=1):
+        block.append((number, line))
+        characters += len(line)
+        if len(block) >= size or characters >= CHARACTERS:
+            yield block
+            block, characters = [], 0
+    if block:
         yield block
 
 
@@ -162,8 +170,8 @@ class Translator:
     def __init__(self, cfg, text: Text, model: Optional[str]):
         self.cfg, self.text, self.model = cfg, text, model
         self.task, self.models = load(cfg)
-        self.generator = build_generator(cfg, self.task, self.models)
         self.translations = load_align_dict(cfg.generation.replace_unk)
+        self.generator = build_generator(cfg, self.task, self.models, with_attention=self.translations is not None)
         self.longest = longest_sentence(cfg, self.models, 0)
         self.unknown = self.tokens = 0
 

@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> Optional[str]:
     if references is not None:
         targets = encode_lines(f"--target {args.target}", references, encode_line, task.target_dictionary, longest[1])
     names = [f"the input, line {number}" for number in range(1, len(lines) + 1)]
-    found = search(cfg, task, models, build_generator(cfg, task, models), sources, names, targets)
+    found = search(cfg, task, models, build_generator(cfg, task, models, True), sources, names, targets)
     hypotheses = hypotheses_of(cfg, task, sources, targets, found, decode_line)
     if args.merge_subwords:
         hypotheses = merge_pieces(task, hypotheses)

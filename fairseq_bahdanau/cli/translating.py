@@ -13,6 +13,7 @@ from fairseq import checkpoint_utils, options, tasks, utils
 from fairseq.data import data_utils
 from fairseq.models import FairseqModel
 from fairseq.registry import REGISTRIES
+from fairseq.sequence_generator import EnsembleModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import DictConfig
 from torch import Tensor
@@ -121,7 +122,28 @@ def on_gpu(cfg: DictConfig) -> bool:
     return torch.cuda.is_available() and not cfg.common.cpu
 
 
-def build_generator(cfg: DictConfig, task: TranslationTask, models: List[FairseqModel]) -> torch.nn.Module:
+class WithoutAttention(EnsembleModel):
+    """An ensemble ``WithoutAttention`` tells a search scores alone.
+
+    The search would copy the attention of all steps so far at every step, which takes longer than all else where a
+    source has hundreds of words.
+    """
+
+    @torch.jit.unused
+    def forward_decoder(
+        self,
+        tokens: Tensor,
+        encoder_outs: List[Dict[str, List[Tensor]]],
+        incremental_states: List[Dict[str, Dict[str, Optional[Tensor]]]],
+        temperature: float = 1.0,
+    ) -> Tuple[Tensor, None]:
+        """Returns log-probabilities ``(batch, vocabulary)``, and None for the attention."""
+        return super().forward_decoder(tokens, encoder_outs, incremental_states, temperature)[0], None
+
+
+def build_generator(
+    cfg: DictConfig, task: TranslationTask, models: List[FairseqModel], with_attention: bool
+) -> torch.nn.Module:
     """Seeds what is drawn and builds fairseq's generator, for a search or for given targets (``--score-reference``).
 
     Raises:
@@ -135,7 +157,7 @@ def build_generator(cfg: DictConfig, task: TranslationTask, models: List[Fairseq
         require_attention(cfg, models)
     # Unknown words are replaced below, whatever the task.
     cfg.generation.replace_unk = None
-    generator = task.build_generator(models, cfg.generation)
+    generator = task.build_generator(models if with_attention else WithoutAttention(models), cfg.generation)
     cfg.generation.replace_unk = replaces
     return generator
 
