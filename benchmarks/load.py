@@ -6,6 +6,7 @@ and in the last of the time; it fails where a line is lost, comes out of order, 
 """
 
 import argparse
+import logging
 import random
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=100000, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--picture", metavar="FILE", help="of memory against lines")
     args, given = parser.parse_known_args()
+    logging.getLogger().setLevel(logging.WARNING)  # importing fairseq has told matplotlib to say all it does
     text = read_lines(args.text)
     lines = random.Random(1).choices(text, k=args.lines)
     command = [sys.executable, str(ROOT / "recipes" / "translate.py"), args.checkpoint, *given]
