@@ -32,6 +32,12 @@ class BackgroundConsumer(iterators.BackgroundConsumer):
     def __init__(self, queue: queue.Queue, source: Iterable, max_len: Optional[int], cuda_device: Any):
         super().__init__(queue, until_the_end(source), max_len, cuda_device)
 
+    def run(self) -> None:
+        super().run()
+        # The last batch is read, but not the end behind it. What is left there has processes of its own, which it ends
+        # when it goes: at once here, but only after five seconds where the garbage collector comes upon it.
+        self._source.close()
+
 
 def end() -> None:
     """Asks all such threads to end, makes room for what they hold, and waits for them."""

@@ -1,9 +1,16 @@
 """A process ends cleanly though fairseq is still reading batches, as at --max-update."""
 
+import gc
+import multiprocessing
 import subprocess
 import sys
+import time
 
+from fairseq.data.iterators import BufferedIterator
 from support import environment
+from torch.utils.data import DataLoader
+
+import fairseq_bahdanau  # noqa: F401  puts its own thread in the place of fairseq's
 
 # Fairseq's buffer of batches, left after the first: its thread is in PyTorch nearly always.
 PROGRAM = """
@@ -41,6 +48,17 @@ def test_a_process_that_ends_while_batches_are_read_is_not_aborted():
 
 
 def test_all_batches_are_read_in_order_as_fairseq_reads_them():
-    from fairseq.data.iterators import BufferedIterator
-
     assert list(BufferedIterator(3, list(range(50)))) == list(range(50))
+
+
+def test_the_processes_that_read_an_epoch_end_with_it():
+    """The garbage collector is off: where it is what ends them, it waits for five seconds for each."""
+    gc.disable()
+    try:
+        buffer = BufferedIterator(3, DataLoader(list(range(50)), batch_size=None, num_workers=1))
+        assert [int(item) for item in buffer] == list(range(50))
+        began = time.monotonic()
+        buffer._consumer.join(timeout=4)
+        assert not multiprocessing.active_children() and time.monotonic() - began < 4
+    finally:
+        gc.enable()
