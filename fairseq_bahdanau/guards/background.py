@@ -5,11 +5,12 @@ import contextlib
 import queue
 import threading
 import time
+import weakref
 from typing import Any, Iterable, Iterator, Optional
 
 from fairseq.data import iterators
 
-PATIENCE = 10.0  # seconds that a thread may need for the batch that it is reading
+PATIENCE = 60.0  # seconds that a thread may need for the batch that it is reading
 ending = threading.Event()
 
 
@@ -33,10 +34,24 @@ class BackgroundConsumer(iterators.BackgroundConsumer):
         super().__init__(queue, until_the_end(source), max_len, cuda_device)
 
     def run(self) -> None:
+        """Reads, and leaves what it has read from: the last batch is read, but not the end behind it."""
         super().run()
-        # The last batch is read, but not the end behind it. What is left there has processes of its own, which it ends
-        # when it goes: at once here, but only after five seconds where the garbage collector comes upon it.
         self._source.close()
+
+
+class EpochBatchIterator(iterators.EpochBatchIterator):
+    """Makes batches as fairseq's does, and takes the processes that read them with it when it is not needed any more.
+
+    Fairseq's and its list of batches hold each other, and so wait for the garbage collector; where the training data are
+    in shards, every epoch leaves one. The collector closes the queues to the processes before PyTorch can tell these to
+    end, which then waits five seconds for each, in whatever thread that happens to be.
+    """
+
+    def _get_iterator_for_epoch(self, *args: Any, **options: Any) -> iterators.CountingIterator:
+        found = super()._get_iterator_for_epoch(*args, **options)
+        ordered_batches = weakref.WeakMethod(self.ordered_batches)
+        self.epoch_batch_sampler.ordered_batches = lambda *given: ordered_batches()(*given)
+        return found
 
 
 def end() -> None:
@@ -53,4 +68,5 @@ def end() -> None:
 def install() -> None:
     """Makes fairseq read by these threads, which end with the process."""
     iterators.BackgroundConsumer = BackgroundConsumer
+    iterators.EpochBatchIterator = EpochBatchIterator
     atexit.register(end)

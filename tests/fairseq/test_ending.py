@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 
-from fairseq.data.iterators import BufferedIterator
+import pytest
+import torch
+from fairseq.data import iterators
 from support import environment
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import fairseq_bahdanau  # noqa: F401  puts its own thread in the place of fairseq's
 
@@ -48,17 +50,46 @@ def test_a_process_that_ends_while_batches_are_read_is_not_aborted():
 
 
 def test_all_batches_are_read_in_order_as_fairseq_reads_them():
-    assert list(BufferedIterator(3, list(range(50)))) == list(range(50))
+    assert list(iterators.BufferedIterator(3, list(range(50)))) == list(range(50))
 
 
-def test_the_processes_that_read_an_epoch_end_with_it():
-    """The garbage collector is off: where it is what ends them, it waits for five seconds for each."""
+@pytest.fixture
+def no_collector():
+    """The garbage collector runs when a test says so, and not before."""
     gc.disable()
-    try:
-        buffer = BufferedIterator(3, DataLoader(list(range(50)), batch_size=None, num_workers=1))
-        assert [int(item) for item in buffer] == list(range(50))
-        began = time.monotonic()
-        buffer._consumer.join(timeout=4)
-        assert not multiprocessing.active_children() and time.monotonic() - began < 4
-    finally:
-        gc.enable()
+    yield
+    gc.enable()
+
+
+def ended_after(act) -> float:
+    """Seconds that something took which was to end all processes that read; at most 4 seconds are waited for them."""
+    began = time.monotonic()
+    act()
+    while multiprocessing.active_children() and time.monotonic() < began + 4:
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def test_the_processes_that_read_an_epoch_end_with_it(no_collector):
+    buffer = iterators.BufferedIterator(3, DataLoader(list(range(50)), batch_size=None, num_workers=1))
+    assert [int(item) for item in buffer] == list(range(50))
+    assert ended_after(buffer._consumer.join) < 4
+
+
+def test_the_processes_that_read_many_epochs_end_when_these_are_not_needed_any_more(no_collector):
+    """As those of data in shards are not, behind every epoch."""
+    epochs = iterators.EpochBatchIterator(
+        dataset=TensorDataset(torch.arange(4)),
+        collate_fn=lambda rows: sum(int(number) for (number,) in rows),
+        batch_sampler=[[0, 1], [2, 3]],
+        num_workers=1,
+        buffer_size=2,
+        persistent_workers=True,
+        reuse_dataloader=True,
+    )
+    for _ in range(2):
+        assert sorted(epochs.next_epoch_itr(shuffle=False)) == [1, 5]
+        assert len(multiprocessing.active_children()) == 1
+    (process,) = multiprocessing.active_children()
+    del epochs
+    assert ended_after(lambda: None) < 4 and process.exitcode == 0
