@@ -63,8 +63,10 @@ def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
         fused=Fused(cfg.decoder_order) if cfg.recurrence == FUSED and isinstance(rnn, nn.GRU) else None,
         hidden_size=size,
         bidirectional=bidirectional,
+        word_dropout=cfg.source_word_dropout,
         embed_dropout=dropout(cfg, cfg.embed_dropout),
         annotation_dropout=dropout(cfg, cfg.annotation_dropout),
+        locked_dropout=cfg.locked_dropout,
         max_source_positions=cfg.max_source_positions,
     )
 
@@ -110,8 +112,10 @@ def build_decoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
         output_bias=cfg.output_bias,
         tie_output=cfg.share_all_embeddings or cfg.share_decoder_input_output_embed,
         adaptive_softmax_cutoff=cfg.adaptive_softmax_cutoff,
+        word_dropout=cfg.target_word_dropout,
         embed_dropout=dropout(cfg, cfg.embed_dropout),
         readout_dropout=dropout(cfg, cfg.readout_dropout),
+        locked_dropout=cfg.locked_dropout,
         max_target_positions=cfg.max_target_positions,
     )
 

@@ -13,6 +13,7 @@ class Layers(Protocol):
     """Has what the fused code reads and calls of a decoder; the names are those of ``BahdanauDecoder``."""
 
     embed_tokens: nn.Module
+    word_dropout: nn.Module
     embed_dropout: nn.Module
     attention: AdditiveAttention
     recurrence: Recurrence
