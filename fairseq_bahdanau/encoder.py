@@ -13,7 +13,7 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .dropout import LockedDropout, WordDropout
+from .dropout import WordDropout
 from .search import order_of
 
 
@@ -32,7 +32,6 @@ class RecurrentEncoder(FairseqEncoder):
         hidden_size: size of each direction's state
         bidirectional: whether ``rnn`` reads in both directions
         word_dropout, embed_dropout, annotation_dropout: probabilities
-        locked_dropout: whether one mask is for all words of a sentence
         max_source_positions: longest source that is accepted, in tokens
     """
 
@@ -47,7 +46,6 @@ class RecurrentEncoder(FairseqEncoder):
         word_dropout: float,
         embed_dropout: float,
         annotation_dropout: float,
-        locked_dropout: bool,
         max_source_positions: int,
     ):
         super().__init__(dictionary)
@@ -58,10 +56,9 @@ class RecurrentEncoder(FairseqEncoder):
         self.embed_tokens = embed_tokens
         self.rnn = rnn
         self.fused = fused
-        dropout = LockedDropout if locked_dropout else FairseqDropout
         self.word_dropout = WordDropout(word_dropout, module_name=RecurrentEncoder.__name__)
-        self.embed_dropout = dropout(embed_dropout, module_name=RecurrentEncoder.__name__)
-        self.annotation_dropout = dropout(annotation_dropout, module_name=RecurrentEncoder.__name__)
+        self.embed_dropout = FairseqDropout(embed_dropout, module_name=RecurrentEncoder.__name__)
+        self.annotation_dropout = FairseqDropout(annotation_dropout, module_name=RecurrentEncoder.__name__)
 
     def forward(self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None) -> Dict[str, List[Tensor]]:
         """Encodes a batch.

@@ -66,7 +66,6 @@ def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
         word_dropout=cfg.source_word_dropout,
         embed_dropout=dropout(cfg, cfg.embed_dropout),
         annotation_dropout=dropout(cfg, cfg.annotation_dropout),
-        locked_dropout=cfg.locked_dropout,
         max_source_positions=cfg.max_source_positions,
     )
 
@@ -115,7 +114,6 @@ def build_decoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
         word_dropout=cfg.target_word_dropout,
         embed_dropout=dropout(cfg, cfg.embed_dropout),
         readout_dropout=dropout(cfg, cfg.readout_dropout),
-        locked_dropout=cfg.locked_dropout,
         max_target_positions=cfg.max_target_positions,
     )
 
