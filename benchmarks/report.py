@@ -89,16 +89,16 @@ def in_short(machines: Machines) -> List[str]:
     return lines[:-1] or [NOTHING]
 
 
-def rewritten(page: str, figures: List[str]) -> str:
-    """Returns a page with these lines between its marks.
+def rewritten(page: str, figures: List[str], first: str = BEGIN, last: str = END) -> str:
+    """Returns a page with these lines between its marks, which are lines of the page.
 
     Raises:
         ValueError: not one region of that sort
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end or BEGIN in rest or END in before + after:
-        raise ValueError(f"the page needs one {BEGIN} and one {END} after it")
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
+    if not end or first in rest or last in before + after:
+        raise ValueError(f"the page needs one {first} and one {last} after it")
     return "\n".join([before + begin, "", *figures, "", end + after])
 
 

@@ -63,10 +63,11 @@ class Scores(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """The costs of a command are how long it ran, and the memory of its largest process."""
+    """The costs of a command are how long it ran, the memory of its largest process, and the work of its processors."""
 
     seconds: float
     peak_memory_gb: float
+    cpu_seconds: Optional[float] = None  # hardly depends on what ran beside it, as the seconds do
 
     def append_to(self, path: str) -> None:
         """Appends the costs to a file as a line of JSON, all of it or nothing; several machines may do so at once.
@@ -89,7 +90,7 @@ class Costs(NamedTuple):
             ValueError, KeyError, TypeError: something else
         """
         given = json.loads(line)
-        return cls(*(given[field] for field in cls._fields))
+        return cls(given["seconds"], given["peak_memory_gb"], given.get("cpu_seconds"))
 
 
 class Run(NamedTuple):
@@ -161,11 +162,22 @@ def read_peak_memory(folder: str) -> Optional[float]:
     Raises:
         ValueError: what was measured is not what a recipe writes
     """
+    costs = read_costs(folder)
+    return max(part.peak_memory_gb for part in costs) if costs else None
+
+
+def read_costs(folder: str) -> List[Costs]:
+    """Reads what the parts of a training have cost, each ended by an interruption; none where nobody has measured.
+
+    Raises:
+        ValueError: what was measured is not what a recipe writes
+    """
     if not os.path.isfile(os.path.join(folder, TRAINING_COSTS)):
-        return None
-    return read_file(
-        folder, TRAINING_COSTS, lambda path: max(Costs.from_json(line).peak_memory_gb for line in read_lines(path))
-    )
+        return []
+    costs = read_file(folder, TRAINING_COSTS, lambda path: [Costs.from_json(line) for line in read_lines(path)])
+    if not costs:
+        raise ValueError(f"{os.path.join(folder, TRAINING_COSTS)} is empty: {run_stage(TRAINING_COSTS)}")
+    return costs
 
 
 def read_run(folder: str) -> Run:

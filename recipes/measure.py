@@ -1,4 +1,4 @@
-"""Runs a command and writes down how long it took and how much memory it had at the most.
+"""Runs a command and writes down how long it took, how much of that on processors, and its memory at the most.
 
 ``python measure.py --record FILE -- COMMAND ...`` appends a line of JSON to FILE when the command has ended well, so
 that a training which was interrupted and went on has a line for its last part only; its exit code is the command's.
@@ -42,8 +42,9 @@ def main() -> None:
     if code:
         sys.exit(code if code > 0 else 128 - code)
     # Of the largest process that has ended, and its own children; Linux counts in KiB.
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    costs = Costs(round(time.monotonic() - began, 1), round(peak * 1024 / 1e9, 3))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, worked = time.monotonic() - began, used.ru_utime + used.ru_stime
+    costs = Costs(round(seconds, 1), round(used.ru_maxrss * 1024 / 1e9, 3), round(worked, 1))
     try:
         costs.append_to(args.record)
     except OSError as error:

@@ -1,7 +1,7 @@
 # The options of a recipe's run.sh: one table, which says what is read and what --help prints. stages.sh sources this file.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-model='' src='' tgt='' first=1 last='' seed=1 raw='' sums=$here/SUMS vocab_size='' pairs='' work=$here/work
+model='' src='' tgt='' first=1 last='' seed=1 gen_subset=test raw='' sums=$here/SUMS vocab_size='' pairs='' work=$here/work
 processes=1 nodes=1 master=''
 # A line an option: its name and what stands for its value, the variable that holds it, what it means.
 option_table=(
@@ -11,6 +11,7 @@ option_table=(
   "--stage N|first|begin at this stage"
   "--stop-stage N|last|end after this stage"
   "--seed N|seed|of the training; results of seeds other than 1 go to MODEL-seedN"
+  "--gen-subset SET|gen_subset|translate and score test, or valid, by which one chooses; valid goes to MODEL/valid"
   "--raw DIR|raw|take the published files from this folder or address"
   "--sums FILE|sums|what those files must be; with --raw, a way to run a corpus of one's own"
   "--vocab-size N|vocab_size|pieces of the joint byte-pair encoding"
@@ -55,6 +56,7 @@ check_options() {
   [ -z "$pairs" ] || [ "$pairs" = any ] || die "--pairs must be any, not '$pairs'"
   number --seed "$seed" && number --processes "$processes" && number --nodes "$nodes"
   [ "$nodes" = 1 ] || [ -n "$master" ] || die "--nodes $nodes needs --master HOST:PORT, the same on every machine"
+  [[ $gen_subset =~ ^(test|valid)$ ]] || die "--gen-subset must be test or valid, not '$gen_subset'"
   [ "$src" != "$tgt" ] || die "--src and --tgt are both $src"
   for both in "${languages[@]}"; do
     case $both in any | "$src $tgt") return ;; esac

@@ -26,7 +26,8 @@ limit=(--max-len-a 2 --max-len-b 200) # likewise: of a translation, in tokens; i
 scoring=()                            # of score.py
 # What the stages are given: $src, $tgt, $seed and so on, as the options say (options.sh); from open_work $text, the folder of
 # the plain text, and $pair = $work/SRC-TGT, with pieces, dictionaries and binarized data; from open_model $run = $pair/MODEL
-# or $pair/MODEL-seedN, with checkpoints, hypotheses and scores, and the model's flags.
+# or $pair/MODEL-seedN, with checkpoints, hypotheses and scores, and the model's flags; $out, where translations and scores
+# go: $run, or $run/valid.
 
 # run_recipe ARGUMENTS...: reads the options, makes the folders, and runs the stages.
 run_recipe() {
@@ -112,6 +113,8 @@ open_model() {
   args_file=$(flags_file "$1")
   run=$pair/$(basename "$args_file" .args)
   [ "$seed" = 1 ] || run=$run-seed$seed
+  out=$run
+  [ "$gen_subset" = test ] || out=$run/$gen_subset
   mkdir -p "$run"
   read_flags "$args_file"
 }
@@ -234,10 +237,11 @@ train() {
   mark_done "$run/trained"
 }
 
-# translate: the test set, by the mean of the kept checkpoints.
+# translate: the test set, or the validation set, by the mean of the kept checkpoints.
 translate() {
   need "$run/trained"
-  done_before "$run/translated" && return
+  done_before "$out/translated" && return
+  mkdir -p "$out"
   local averaged=epoch keep=--keep-last-epochs kept=("$run"/checkpoints/checkpoint[0-9]*.pt) count bpe=()
   if [[ " ${checkpoints[*]} " == *" --save-interval-updates "* ]]; then
     averaged=update keep=--keep-interval-updates kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
@@ -248,24 +252,25 @@ translate() {
   ! has_stage segment || bpe=(--bpe sentencepiece --sentencepiece-model "$pair/spm.model")
   python -m fairseq_bahdanau.cli.average --inputs "$run/checkpoints" --output "$run/averaged.pt" \
     "--num-$averaged-checkpoints" "$count"
-  python "$recipes/measure.py" --record "$run/translating.jsonl" -- \
+  python "$recipes/measure.py" --record "$out/translating.jsonl" -- \
     fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
-    --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 "${search[@]}" "${limit[@]}" "${bpe[@]}" \
-    --results-path "$run/generating" >"$run/generate.log" 2>&1 || die "fairseq-generate failed, see $run/generate.log"
-  mv "$run/generating/generate-test.txt" "$run/generate-test.txt"
-  rmdir "$run/generating"
-  grep 'it may be cut$' "$run/generate.log" >&2 || true # what reached the limit
-  write_to "$run/search.args" echo "${search[*]} ${limit[*]}"
-  mark_done "$run/translated"
+    --path "$run/averaged.pt" --gen-subset "$gen_subset" --required-batch-size-multiple 1 "${search[@]}" "${limit[@]}" "${bpe[@]}" \
+    --results-path "$out/generating" >"$out/generate.log" 2>&1 || die "fairseq-generate failed, see $out/generate.log"
+  mv "$out/generating/generate-$gen_subset.txt" "$out/generate-$gen_subset.txt"
+  rmdir "$out/generating"
+  grep 'it may be cut$' "$out/generate.log" >&2 || true # what reached the limit
+  write_to "$out/search.args" echo "${search[*]} ${limit[*]}"
+  mark_done "$out/translated"
 }
 
 # score: the hypotheses as plain text, and sacrebleu's scores with their signatures.
 score() {
-  need "$run/translated"
-  local untouched=$text/${reference_set:-$test_set} options=("${scoring[@]}")
+  need "$out/translated"
+  local plain=$text/$test_set untouched=$text/${reference_set:-$test_set} options=("${scoring[@]}")
+  [ "$gen_subset" = test ] || plain=$text/$valid_set untouched=$text/$valid_set
   [ "$lowercase" = false ] || options+=(--lowercase)
-  [ "$moses" = false ] || options+=(--moses "$tgt" --tokenized-reference "$text/$test_set.$tgt")
-  python "$recipes/score.py" --generated "$run/generate-test.txt" --source "$untouched.$src" \
-    --reference "$untouched.$tgt" --hypotheses "$run/hypotheses.$tgt" --scores "$run/scores.json" "${options[@]}"
-  echo "hypotheses and scores: $run/hypotheses.$tgt $run/scores.json"
+  [ "$moses" = false ] || options+=(--moses "$tgt" --tokenized-reference "$plain.$tgt")
+  python "$recipes/score.py" --generated "$out/generate-$gen_subset.txt" --source "$untouched.$src" \
+    --reference "$untouched.$tgt" --hypotheses "$out/hypotheses.$tgt" --scores "$out/scores.json" "${options[@]}"
+  echo "hypotheses and scores: $out/hypotheses.$tgt $out/scores.json"
 }

@@ -134,7 +134,7 @@ def enter(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carr
         padding_mask, rows = carried["padding_mask"], carried["state"].size(0)
         of_rows = padding_mask.repeat_interleave(rows // padding_mask.size(0), dim=0)
         carried["padding_scores"] = padding_scores(of_rows, carried["keys"].dtype)
-    return multiply(carried, "word", decoder.embed_dropout(decoder.embed_tokens(words.squeeze(1))))
+    return multiply(carried, "word", decoder.embed(words.squeeze(1)))
 
 
 def look(query: Tensor, carried: Carried) -> Tensor:

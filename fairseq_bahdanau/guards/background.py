@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import queue
 import threading
 import time
@@ -40,7 +41,7 @@ class BackgroundConsumer(iterators.BackgroundConsumer):
 
 
 class EpochBatchIterator(iterators.EpochBatchIterator):
-    """Makes batches as fairseq's does, and takes the processes that read them with it when it is not needed any more.
+    """Makes batches as fairseq's does, and takes the processes that read them with it when it goes.
 
     Fairseq's and its list of batches hold each other, and so wait for the garbage collector; where the training data are
     in shards, every epoch leaves one. The collector closes the queues to the processes before PyTorch can tell these to
@@ -49,8 +50,7 @@ class EpochBatchIterator(iterators.EpochBatchIterator):
 
     def _get_iterator_for_epoch(self, *args: Any, **options: Any) -> iterators.CountingIterator:
         found = super()._get_iterator_for_epoch(*args, **options)
-        ordered_batches = weakref.WeakMethod(self.ordered_batches)
-        self.epoch_batch_sampler.ordered_batches = lambda *given: ordered_batches()(*given)
+        self.epoch_batch_sampler.ordered_batches = functools.partial(type(self).ordered_batches, weakref.proxy(self))
         return found
 
 

@@ -6,7 +6,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../stages.sh"
 
 languages=("en de" any) model=bigru vocab_size=8000
-accepts="MODEL --raw --sums --vocab-size --processes --nodes --master"
+accepts="MODEL --gen-subset --raw --sums --vocab-size --processes --nodes --master"
 raw=${MULTI30K_RAW:-https://github.com/multi30k/dataset/raw/master/data/task1/raw} sums=$here/SHA256SUMS
 text_folder=raw valid_set=val test_set=test_2016_flickr
 

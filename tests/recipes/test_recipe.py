@@ -81,6 +81,20 @@ def test_to_the_score_and_again(place):
     assert before == {path: path.stat().st_mtime_ns for path in results.rglob("*.pt")}
 
 
+def test_the_validation_set_is_translated_and_scored_beside_the_test_set(place):
+    run(place)
+    results = place / "work" / "en-de" / "tiny"
+    before = {path: path.read_bytes() for path in results.glob("*.*") if path.is_file()}
+    run(place, "--stage", "5", "--gen-subset", "valid")
+    hypotheses = (results / "valid" / "hypotheses.de").read_text().splitlines()
+    references = (place / "work" / "raw" / "val.de").read_text().splitlines()
+    scores = json.loads((results / "valid" / "scores.json").read_text())
+    assert len(hypotheses) == scores["sentences"] == len(references) == 12
+    assert scores["BLEU"]["score"] == pytest.approx(sacrebleu.corpus_bleu(hypotheses, [references]).score, abs=0.01)
+    assert before == {path: path.read_bytes() for path in results.glob("*.*") if path.is_file()}
+    assert "--gen-subset must be test or valid, not 'train'" in run(place, "--gen-subset", "train", succeeds=False)
+
+
 def test_killed_in_training_and_run_again_gives_the_same_translations(place):
     run(place)
     first_epoch = place / "killed" / "en-de" / "tiny" / "checkpoints" / "checkpoint1.pt"

@@ -48,7 +48,11 @@ def test_costs_are_appended_and_the_peak_is_of_all_parts(tmp_path):
     assert runs.read_peak_memory(str(tmp_path)) is None
     for seconds, peak in ((9.5, 1.25), (3.0, 1.5), (4.0, 0.125)):
         runs.Costs(seconds, peak).append_to(str(path))
-    assert json.loads(path.read_text().splitlines()[0]) == {"seconds": 9.5, "peak_memory_gb": 1.25}
+    assert json.loads(path.read_text().splitlines()[0]) == {
+        "seconds": 9.5, "peak_memory_gb": 1.25, "cpu_seconds": None}  # fmt: skip
+    with path.open("a") as file:
+        file.write('{"seconds": 1, "peak_memory_gb": 0.5}\n')  # as it was before processors were looked at
+    assert runs.read_costs(str(tmp_path))[-1] == runs.Costs(1, 0.5)
     assert runs.read_peak_memory(str(tmp_path)) == 1.5
     path.write_text("")
     with pytest.raises(ValueError, match="run the recipe's stage 'train'"):
