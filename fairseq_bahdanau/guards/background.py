@@ -43,9 +43,9 @@ class BackgroundConsumer(iterators.BackgroundConsumer):
 class EpochBatchIterator(iterators.EpochBatchIterator):
     """Makes batches as fairseq's does, and takes the processes that read them with it when it goes.
 
-    Fairseq's and its list of batches hold each other, and so wait for the garbage collector; where the training data are
-    in shards, every epoch leaves one. The collector closes the queues to the processes before PyTorch can tell these to
-    end, which then waits five seconds for each, in whatever thread that happens to be.
+    Fairseq's and its list of batches hold each other, and so wait for the garbage collector; where the training data
+    are in shards, every epoch leaves one. The collector closes the queues to the processes before PyTorch can tell
+    these to end, and PyTorch then waits five seconds for each, in whatever thread that happens to be.
     """
 
     def _get_iterator_for_epoch(self, *args: Any, **options: Any) -> iterators.CountingIterator:
