@@ -153,7 +153,7 @@ class RDropLabelSmoothedCrossEntropyCriterion(BlockwiseLabelSmoothedCrossEntropy
             return super().forward(model, sample, reduce)
         net_output = model(**repeated(sample["net_input"], sample["target"].size(0)))
         logits, target = net_output[0], model.get_targets(sample, net_output)  # type: ignore[operator]
-        logits = logits.view(target.size(0), 2, target.size(1), -1)
+        logits = logits.reshape(target.size(0), 2, target.size(1), -1)
         if self.ignore_prefix_size > 0:
             logits, target = logits[:, :, self.ignore_prefix_size :], target[:, self.ignore_prefix_size :]
         best = logits.argmax(dim=-1) if self.report_accuracy else None  # now, while they are logits
