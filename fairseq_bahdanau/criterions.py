@@ -39,7 +39,7 @@ class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCrite
         Raises:
             ValueError: the model gives no logits, or computes its probabilities in a way of its own
         """
-        require_logits(model)
+        require_logits(model, "blockwise_label_smoothed_cross_entropy")
         net_output = model(**sample["net_input"])
         logits, target = net_output[0], model.get_targets(sample, net_output)  # type: ignore[operator]
         if self.ignore_prefix_size > 0:
@@ -64,13 +64,13 @@ class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCrite
         return loss, sample_size, logging_output
 
 
-def require_logits(model: nn.Module) -> None:
-    """Raises ``ValueError`` where the probabilities of a model are not the softmax of what it returns."""
+def require_logits(model: nn.Module, criterion: str) -> None:
+    """Raises ``ValueError`` for a criterion where a model's probabilities are not the softmax of what it returns."""
     decoder = getattr(model, "decoder", model)
     adaptive = getattr(decoder, "adaptive_softmax", None) is not None
     if adaptive or any(getattr(type(decoder), name, None) is not kept for name, kept in PROBABILITIES.items()):
         raise ValueError(
-            "--criterion blockwise_label_smoothed_cross_entropy needs the logits of a softmax over all words, which "
+            f"--criterion {criterion} needs the logits of a softmax over all words, which "
             f"{type(decoder).__name__} does not give here: take --criterion "
             f"{'adaptive_loss' if adaptive else 'label_smoothed_cross_entropy'}"
         )
