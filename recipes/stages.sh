@@ -12,12 +12,15 @@ source "$recipes/options.sh"
 # to run; defines the functions that are not here; and calls run_recipe "$@".
 languages=()                          # pairs that it translates, such as ("en de" "de en"), the default first; any: and others
 accepts=''                            # options of options.sh that it takes beside those that every recipe takes
+required=''                           # those that must be given
 text_folder=text                      # in $work, for $train_set.LANGUAGE and so on: the plain text that the stages begin with
 train_set=train valid_set=valid test_set=test
 reference_set=''                      # the untouched test set, where $test_set is not it
 moses=false lowercase=false           # whether that text is tokenised by Moses, and lower-cased
+tokenized=false                       # whether it was given as tokens, which no script here then makes or undoes
 sample=()                             # of segment.py train, for a large corpus: --sample N
 clean=()                              # of segment.py encode, for the training text: --max-pieces N --max-ratio X
+short=()                              # likewise, for the others: --refuse-longer N
 preprocess=(--joined-dictionary)      # of fairseq-preprocess
 shards=1                              # folders that the training data is spread over, an epoch each
 checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
@@ -126,7 +129,7 @@ segment() {
   for split in "$train_set" "$valid_set" "$test_set"; do
     python "$recipes/segment.py" encode --model "$pair/spm.model" "${limits[@]}" \
       --input "$text/$split.$src" "$text/$split.$tgt" --output "$pair/$split.$src" "$pair/$split.$tgt"
-    limits=()
+    limits=("${short[@]}")
   done
   mark_done "$pair/segmented"
 }
@@ -166,8 +169,8 @@ binarize() {
 describe_text() {
   local pieces=words
   ! has_stage segment || pieces=sentencepiece
-  printf '{"source": "%s", "target": "%s", "pieces": "%s", "moses": %s, "lowercase": %s}\n' \
-    "$src" "$tgt" "$pieces" "$moses" "$lowercase"
+  printf '{"source": "%s", "target": "%s", "pieces": "%s", "moses": %s, "lowercase": %s, "tokenized": %s}\n' \
+    "$src" "$tgt" "$pieces" "$moses" "$lowercase" "$tokenized"
 }
 
 # fairseq_preprocess OPTIONS...: for this pair of languages; what it says goes to a file.

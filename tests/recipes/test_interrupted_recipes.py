@@ -75,8 +75,8 @@ def end_group(process: subprocess.Popen, sent: signal.Signals) -> None:
 
 
 def results(work: Path) -> dict:
-    """All files of a work folder by their content; of a checkpoint, its parameters; of logs, nothing; without the costs,
-    which are written when a command has ended well: who is killed behind the last checkpoint has none."""
+    """All files of a work folder by their content; of a checkpoint, its parameters; of logs, nothing; without the
+    costs, which are written when a command has ended well: who is killed behind the last checkpoint has none."""
     found = {}
     for path in sorted(set(work.rglob("*")) - set(work.rglob("*.jsonl"))):
         content = path.read_bytes() if path.is_file() else b"folder"
