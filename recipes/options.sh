@@ -69,7 +69,7 @@ row_of() {
 # check_options: stops where something is missing, at a value that no recipe can use, or at languages that this one does not
 # translate.
 check_options() {
-  local name form variable both allowed=''
+  local name form variable both allowed='' ending='^[[:alnum:]][[:alnum:]_-]*$'
   for name in $required; do
     IFS='|' read -r form variable _ <<<"$(row_of "$name")"
     [ -n "${!variable}" ] || die "needs $form, see --help"
@@ -79,7 +79,7 @@ check_options() {
   [ -z "$vocab_size" ] || number --vocab-size "$vocab_size"
   [ "$nodes" = 1 ] || [ -n "$master" ] || die "--nodes $nodes needs --master HOST:PORT, the same on every machine"
   [ "$src" != "$tgt" ] || die "--src and --tgt are both $src"
-  [[ $src-$tgt =~ ^[[:alnum:]_-]+$ ]] ||
+  [[ $src =~ $ending && $tgt =~ $ending ]] ||
     die "--src and --tgt end the names of files: letters, digits, _ and - alone, not $src and $tgt"
   for both in "${languages[@]}"; do
     case $both in any | "$src $tgt") return ;; esac

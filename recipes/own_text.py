@@ -25,8 +25,8 @@ MANY = 0.5  # a share of lines that tells what kind of text it is
 KINDS = (
     (r"@@ ", None, "is cut into pieces (@@): give it as it was before, since the recipe cuts it itself"),
     (r"▁", None, "is cut into pieces (▁): give it as it was before, since the recipe cuts it itself"),
-    (r" [.?!]\s*$", False, "looks tokenised (' .' at the end): --tokenized scores and translates it as such"),
-    (r"[^\W\d_][.?!]\s*$", True, "does not look tokenised (no space before the last '.'): leave out --tokenized"),
+    (r" [.?!。！？]\s*$", False, "looks tokenised (' .' at the end): --tokenized scores and translates it as such"),
+    (r"\w[.?!]\s*$", True, "does not look tokenised (no space before the last '.'): leave out --tokenized"),
 )
 Pair = Tuple[str, str]
 

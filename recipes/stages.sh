@@ -241,16 +241,20 @@ train() {
 translate() {
   need "$run/trained"
   done_before "$run/translated" && return
-  local averaged=epoch keep=--keep-last-epochs kept=("$run"/checkpoints/checkpoint[0-9]*.pt) count bpe=()
+  local averaged=epoch keep=--keep-last-epochs kept=("$run"/checkpoints/checkpoint[0-9]*.pt) count bpe=() chosen
   if [[ " ${checkpoints[*]} " == *" --save-interval-updates "* ]]; then
     averaged=update keep=--keep-interval-updates kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
   fi
   # Where the training was killed behind its last checkpoint, one is there that this one should have displaced.
   keep=$(value_of "$keep" "${checkpoints[@]}" "${flags[@]}") count=${#kept[@]}
   [ "${keep:-0}" -le 0 ] || [ "$count" -le "$keep" ] || count=$keep
+  chosen=("$run/checkpoints" "--num-$averaged-checkpoints" "$count")
+  if [ ! -f "${kept[0]}" ]; then # a training that --max-update has ended in its first epoch
+    echo "no checkpoint of an $averaged was kept: the last one translates"
+    chosen=("$run/checkpoints/checkpoint_last.pt")
+  fi
   ! has_stage segment || bpe=(--bpe sentencepiece --sentencepiece-model "$pair/spm.model")
-  python -m fairseq_bahdanau.cli.average --inputs "$run/checkpoints" --output "$run/averaged.pt" \
-    "--num-$averaged-checkpoints" "$count"
+  python -m fairseq_bahdanau.cli.average --output "$run/averaged.pt" --inputs "${chosen[@]}"
   python "$recipes/measure.py" --record "$run/translating.jsonl" -- \
     fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
     --path "$run/averaged.pt" --gen-subset test --required-batch-size-multiple 1 "${search[@]}" "${limit[@]}" "${bpe[@]}" \

@@ -18,8 +18,8 @@ own_text() {
   local kind=()
   [ "$tokenized" = false ] || kind+=(--tokenized)
   [ "$lowercase" = false ] || kind+=(--lowercase)
-  python "$recipes/own_text.py" "$1" --languages "$src" "$tgt" --train "$train_text" --valid "$valid_text" \
-    --test "$test_text" --output "$text" --record "$work/given.json" "${kind[@]}"
+  python "$recipes/own_text.py" "$1" --languages "$src" "$tgt" "--train=$train_text" "--valid=$valid_text" \
+    "--test=$test_text" --output "$text" --record "$work/given.json" "${kind[@]}"
 }
 
 # check_work: stops where the work folder is that of another text, or its pieces are of another vocabulary.
@@ -47,7 +47,7 @@ choose_scores() {
 }
 
 prepare() {
-  [ ! -f "$work/given.json" ] || ! done_before "$text/prepared" || return 0
+  if [ -f "$work/given.json" ] && done_before "$text/prepared"; then return; fi
   own_text prepare
   mark_done "$text/prepared"
 }
