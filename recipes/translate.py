@@ -111,7 +111,7 @@ def encode_line(line: str, text: Text, model: Optional[str]) -> List[str]:
 def decode_line(tokens: str, text: Text, model: Optional[str]) -> str:
     """Turns tokens of the model into text."""
     line = tokens if model is None else processor(model).decode(tokens.split())
-    return detokenize(line, text.target) if text.moses else line
+    return detokenize(line, text.target) if text.moses else line.strip()  # as fairseq does: a piece may be a lone ▁
 
 
 def cut(tokens: List[str], longest: int, in_pieces: bool) -> List[List[str]]:

@@ -84,7 +84,7 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tokenized(tmp_path_factory):
     """A finished run on tokens, lower-cased."""
-    folder = write_text(tmp_path_factory.mktemp("own") / "tokens", ("de", "en"), tokens)
+    folder = write_text(tmp_path_factory.mktemp("own") / "tokens", ("en", "de"), tokens)
     flags = ("--vocab-size", "90", "--tokenized", "--lowercase")
     return folder, run_recipe(RECIPE, *words(folder, ("de", "en"), *flags))
 
