@@ -187,7 +187,7 @@ def read_run(folder: str) -> Run:
         ValueError: something is missing or not what a recipe writes; names the file and the stage to run again
     """
     scores = read_scores(folder)
-    names = [name for name in sorted(os.listdir(folder)) if re.fullmatch(r"hypotheses\.\w+", name)]
+    names = [name for name in sorted(os.listdir(folder)) if re.fullmatch(r"hypotheses\.[\w-]+", name)]
     if len(names) != 1:
         raise ValueError(f"{folder} must have one file {HYPOTHESES}, not {len(names)}: {run_stage(HYPOTHESES)}")
     return Run(

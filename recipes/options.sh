@@ -2,12 +2,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
 model='' src='' tgt='' first=1 last='' seed=1 gen_subset=test raw='' sums=$here/SUMS vocab_size='' pairs='' work=$here/work
-processes=1 nodes=1 master=''
-# A line an option: its name and what stands for its value, the variable that holds it, what it means.
+train_text='' valid_text='' test_text='' processes=1 nodes=1 master=''
+# A line an option: its name and what stands for its value, the variable that holds it, what it means. One without a value
+# makes its variable true.
 option_table=(
   "MODEL|model|a flags file: models/MODEL.args beside run.sh, or a path"
   "--src L|src|source language"
   "--tgt L|tgt|target language"
+  "--train PREFIX|train_text|the text to train on: PREFIX.L in both languages, or PREFIX.L.gz"
+  "--valid PREFIX|valid_text|the text to validate on, likewise"
+  "--test PREFIX|test_text|the text to test on, likewise"
+  "--tokenized|tokenized|the text is tokenised already, as Moses does it"
+  "--lowercase|lowercase|lower-case all text; the scores ignore case"
   "--stage N|first|begin at this stage"
   "--stop-stage N|last|end after this stage"
   "--seed N|seed|of the training; results of seeds other than 1 go to MODEL-seedN"
@@ -30,8 +36,8 @@ takes() {
 
 # parse_options ARGUMENTS...: into the variables of the table.
 parse_options() {
-  local name row rest given
-  read -r src tgt <<<"${languages[0]}"
+  local name form variable given
+  [ "${languages[0]}" = any ] || read -r src tgt <<<"${languages[0]}"
   last=${#stages[@]}
   for given in "$@"; do
     [[ ! $given =~ ^(-h|--help)$ ]] || { print_help; exit; }
@@ -40,24 +46,43 @@ parse_options() {
     [[ $1 == -* ]] || set -- MODEL "$@"
     name=$1
     takes "$name" || die "this recipe has no $name, see --help"
-    given=$(value "$@")
-    for row in "${option_table[@]}"; do
-      rest=${row#*|}
-      [ "${row%%[ |]*}" != "$name" ] || printf -v "${rest%%|*}" '%s' "$given"
-    done
-    shift 2
+    IFS='|' read -r form variable _ <<<"$(row_of "$name")"
+    if [[ $form = --* && $form != *' '* ]]; then
+      given=true
+      shift
+    else
+      given=$(value "$@")
+      shift 2
+    fi
+    printf -v "$variable" '%s' "$given"
   done
   check_options
 }
 
-# check_options: stops at a value that no recipe can use, or at languages that this one does not translate.
+# row_of NAME: the line of the table that has the option.
+row_of() {
+  local row
+  for row in "${option_table[@]}"; do
+    [ "${row%%[ |]*}" != "$1" ] || echo "$row"
+  done
+}
+
+# check_options: stops where something is missing, at a value that no recipe can use, or at languages that this one does not
+# translate.
 check_options() {
-  local both allowed=''
+  local name form variable both allowed='' ending='^[[:alnum:]][[:alnum:]_-]*$'
+  for name in $required; do
+    IFS='|' read -r form variable _ <<<"$(row_of "$name")"
+    [ -n "${!variable}" ] || die "needs $form, see --help"
+  done
   [ -z "$pairs" ] || [ "$pairs" = any ] || die "--pairs must be any, not '$pairs'"
   number --seed "$seed" && number --processes "$processes" && number --nodes "$nodes"
+  [ -z "$vocab_size" ] || number --vocab-size "$vocab_size"
   [ "$nodes" = 1 ] || [ -n "$master" ] || die "--nodes $nodes needs --master HOST:PORT, the same on every machine"
   [[ $gen_subset =~ ^(test|valid)$ ]] || die "--gen-subset must be test or valid, not '$gen_subset'"
   [ "$src" != "$tgt" ] || die "--src and --tgt are both $src"
+  [[ $src =~ $ending && $tgt =~ $ending ]] ||
+    die "--src and --tgt end the names of files: letters, digits, _ and - alone, not $src and $tgt"
   for both in "${languages[@]}"; do
     case $both in any | "$src $tgt") return ;; esac
     allowed=$allowed${allowed:+, or }${both/ / and }
@@ -72,9 +97,13 @@ number() {
 
 # print_help: the usage, the comment at the recipe's head, its stages, and its options with their defaults.
 print_help() {
-  local recipe both row form variable meaning default i
+  local recipe both row form variable meaning default name i
   recipe=recipes/$(basename "$here")
   takes MODEL && form='[MODEL] ' || form=''
+  for name in $required; do
+    row=$(row_of "$name")
+    form+="${row%%|*} "
+  done
   printf 'bash %s/run.sh %s[options]\n\n' "$recipe" "$form"
   usage
   printf '\nInterrupt it at any time and run it again: finished stages are skipped, a download goes on where it ended, and so does\n'
@@ -87,6 +116,7 @@ print_help() {
     IFS='|' read -r form variable meaning <<<"$row"
     takes "${form%% *}" || continue
     default=${!variable/#"$here"/"$recipe"}
+    [[ $form = *' '* || $form = MODEL ]] || default=''
     printf '%-19s %s%s\n' "$form" "$meaning" "${default:+ (default: $default)}"
   done
 }

@@ -1,13 +1,15 @@
 """Scores translations of fairseq-generate against a reference, by sacrebleu: BLEU, chrF and TER of detokenised text.
 
 A model of tokenised text is scored twice: as it is against the tokenised reference, which is what most papers report,
-and detokenised against the untouched one. The two are never to be compared.
+and detokenised against the untouched one. The two are never to be compared. Where the tokenisation cannot be undone,
+the first is all.
 """
 
 import argparse
 import hashlib
 import os
-from typing import Dict, List, Tuple
+import re
+from typing import Any, Dict, List, Tuple
 
 import sacrebleu
 import without_fairseq  # noqa: F401
@@ -68,7 +70,26 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--lowercase", action="store_true", help="of a model of lower-cased text: ignore case")
     parser.add_argument("--moses", metavar="LANG", help="detokenise the hypotheses, of this language")
     parser.add_argument("--tokenized-reference", metavar="FILE", help="with --moses: also score before detokenising")
+    parser.add_argument("--language", default="", metavar="LANG", help="of the reference (zh is cut as Chinese)")
+    parser.add_argument("--tokens", action="store_true", help="all text is tokens, and stays so: BLEU of these alone")
     return parser
+
+
+def usual_metrics(args: argparse.Namespace) -> List[Tuple[str, Any]]:
+    """Makes sacrebleu's metrics of text as people read it; of tokens, BLEU alone.
+
+    Args:
+        args: of the command line
+    """
+    if args.tokens:
+        print("score.py: nothing here undoes the tokens of this language: BLEU alone, of the tokens as they are")
+        return [("BLEU", sacrebleu.BLEU(lowercase=args.lowercase, tokenize="none", force=True))]
+    language = re.split("[-_]", args.language)[0]
+    tokenize = "zh" if language == "zh" else "13a"
+    # Of Japanese and Korean sacrebleu says that it has something better, whose packages are not installed here.
+    bleu = sacrebleu.BLEU(lowercase=args.lowercase, force=args.force, tokenize=tokenize, trg_lang=language)
+    metrics = [("BLEU", bleu), ("chrF2", sacrebleu.CHRF(lowercase=args.lowercase))]
+    return metrics if language == "zh" else [*metrics, ("TER", sacrebleu.TER())]  # which counts words between spaces
 
 
 def score_all(
@@ -93,11 +114,7 @@ def score_all(
         name = "BLEU, tokenised, lower-cased" if args.lowercase else "BLEU, tokenised"
         scored.append((name, sacrebleu.BLEU(tokenize="none", force=True), hypotheses, tokenized))
         hypotheses = [detokenize(line, args.moses) for line in hypotheses]
-    scored += [
-        ("BLEU", sacrebleu.BLEU(lowercase=args.lowercase, force=args.force), hypotheses, references),
-        ("chrF2", sacrebleu.CHRF(lowercase=args.lowercase), hypotheses, references),
-        ("TER", sacrebleu.TER(), hypotheses, references),
-    ]
+    scored += [(name, metric, hypotheses, references) for name, metric in usual_metrics(args)]
     metrics = {}
     for name, metric, system, reference in scored:
         score = metric.corpus_score(system, [reference]).score
@@ -136,6 +153,8 @@ def main() -> None:
     args = parser.parse_args()
     if (args.moses is None) != (args.tokenized_reference is None):
         parser.error("--moses LANG and --tokenized-reference FILE go together")
+    if args.tokens and args.moses:
+        parser.error("--tokens leaves them as they are, --moses LANG undoes them: give one")
     with complaining("score.py"):
         score(args)
 

@@ -4,7 +4,7 @@ import argparse
 import collections
 import functools
 import os
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import sentencepiece
 import without_fairseq  # noqa: F401
@@ -75,15 +75,63 @@ def encode_chunk(
     return [tuple(" ".join(pieces) for pieces in row) for row in encoded]
 
 
+def require_short(paths: List[str], number: int, row: Tuple[str, ...], refused: int) -> None:
+    """Checks a row of lines that are cut into pieces.
+
+    Raises:
+        ValueError: a line has more pieces than may be; names its file
+    """
+    for path, line in zip(paths, row):
+        count = len(line.split())
+        if count > refused:
+            raise ValueError(f"{path}, line {number} has {count:,} pieces, more than the {refused} that a model can be "
+                             "counted on to read: shorten it, or leave out the pair")  # fmt: skip
+
+
 def encode(
-    model: str, sources: List[str], targets: List[str], longest: Optional[int], ratio: Optional[float], workers: int
+    model: str,
+    sources: List[str],
+    targets: List[str],
+    longest: Optional[int],
+    ratio: Optional[float],
+    refused: Optional[int],
+    workers: int,
 ) -> None:
-    """Cuts the lines of the files ``sources``, which belong together, into pieces, and writes the files ``targets``."""
+    """Cuts the lines of the files ``sources``, which belong together, into pieces, and writes the files ``targets``.
+
+    Args:
+        model: the file of the model of pieces
+        sources: files that are read
+        targets: files that are written
+        longest: leaves out pairs with a side of more pieces; None: keeps all
+        ratio: ..., or with one that is more than so many times as long as the other
+        refused: the greatest number of pieces that is no error; None: any
+        workers: processes
+
+    Raises:
+        ValueError: what is wrong with a file or a line, or no pair keeps to the limits
+    """
+    read = kept = 0
+
+    def rows() -> Iterator[tuple]:
+        nonlocal read
+        for row in stream_parallel_lines(sources):
+            read += 1
+            yield row
+
     with writing(*targets) as files:
         function = functools.partial(encode_chunk, model, longest, ratio)
-        for row in in_parallel(function, stream_parallel_lines(sources), workers):
+        for row in in_parallel(function, rows(), workers):
+            kept += 1
+            if refused is not None:
+                require_short(sources, kept, row, refused)
             for file, line in zip(files, row):
                 file.write(line + "\n")
+        if longest is not None:
+            found = f"{kept:,} of {read:,} pairs of {sources[0]} kept: --max-pieces {longest}, --max-ratio {ratio:g}"
+            if not kept:
+                raise ValueError(found)
+            print(f"segment.py: {found}")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -101,6 +149,7 @@ def get_parser() -> argparse.ArgumentParser:
     encoder.add_argument("--output", nargs="+", required=True, metavar="PIECES")
     encoder.add_argument("--max-pieces", type=int, metavar="N", help="leave out pairs with a side that is longer, ...")
     encoder.add_argument("--max-ratio", type=float, metavar="X", help="... or more than X times as long as the other")
+    encoder.add_argument("--refuse-longer", type=int, metavar="N", help="refuse a text with a line of more pieces")
     encoder.add_argument("--workers", type=int, default=cores(), metavar="N", help="processes (default: all cores)")
     return parser
 
@@ -112,9 +161,12 @@ def main() -> None:
     if args.command == "encode":
         if len(args.input) != len(args.output) or (args.max_pieces is None) != (args.max_ratio is None):
             parser.error("--input needs as many files as --output, and --max-pieces goes with --max-ratio")
+        if args.refuse_longer is not None and args.max_pieces is not None:
+            parser.error("--refuse-longer and --max-pieces exclude each other")  # which would shift the lines' numbers
         require_at_least_1(parser, "--workers", args.workers)
+        limits = (args.max_pieces, args.max_ratio, args.refuse_longer)
         with complaining("segment.py"):
-            encode(args.model, args.input, args.output, args.max_pieces, args.max_ratio, args.workers)
+            encode(args.model, args.input, args.output, *limits, args.workers)
     else:
         require_at_least_1(parser, "--vocab-size", args.vocab_size)
         with complaining("segment.py"):

@@ -12,12 +12,15 @@ source "$recipes/options.sh"
 # to run; defines the functions that are not here; and calls run_recipe "$@".
 languages=()                          # pairs that it translates, such as ("en de" "de en"), the default first; any: and others
 accepts=''                            # options of options.sh that it takes beside those that every recipe takes
+required=''                           # those that must be given
 text_folder=text                      # in $work, for $train_set.LANGUAGE and so on: the plain text that the stages begin with
 train_set=train valid_set=valid test_set=test
-reference_set=''                      # the untouched test set, where $test_set is not it
+reference_set='' valid_reference_set='' # the untouched test and validation sets, where $test_set and $valid_set are not they
 moses=false lowercase=false           # whether that text is tokenised by Moses, and lower-cased
+tokenized=false                       # whether it was given as tokens, which no script here then makes or undoes
 sample=()                             # of segment.py train, for a large corpus: --sample N
 clean=()                              # of segment.py encode, for the training text: --max-pieces N --max-ratio X
+short=()                              # likewise, for the others: --refuse-longer N
 preprocess=(--joined-dictionary)      # of fairseq-preprocess
 shards=1                              # folders that the training data is spread over, an epoch each
 checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
@@ -129,7 +132,7 @@ segment() {
   for split in "$train_set" "$valid_set" "$test_set"; do
     python "$recipes/segment.py" encode --model "$pair/spm.model" "${limits[@]}" \
       --input "$text/$split.$src" "$text/$split.$tgt" --output "$pair/$split.$src" "$pair/$split.$tgt"
-    limits=()
+    limits=("${short[@]}")
   done
   mark_done "$pair/segmented"
 }
@@ -169,8 +172,8 @@ binarize() {
 describe_text() {
   local pieces=words
   ! has_stage segment || pieces=sentencepiece
-  printf '{"source": "%s", "target": "%s", "pieces": "%s", "moses": %s, "lowercase": %s}\n' \
-    "$src" "$tgt" "$pieces" "$moses" "$lowercase"
+  printf '{"source": "%s", "target": "%s", "pieces": "%s", "moses": %s, "lowercase": %s, "tokenized": %s}\n' \
+    "$src" "$tgt" "$pieces" "$moses" "$lowercase" "$tokenized"
 }
 
 # fairseq_preprocess OPTIONS...: for this pair of languages; what it says goes to a file.
@@ -242,20 +245,25 @@ translate() {
   need "$run/trained"
   done_before "$out/translated" && return
   mkdir -p "$out"
-  local averaged=epoch keep=--keep-last-epochs kept=("$run"/checkpoints/checkpoint[0-9]*.pt) count bpe=()
+  local averaged=epoch keep=--keep-last-epochs kept=("$run"/checkpoints/checkpoint[0-9]*.pt) count bpe=() chosen
   if [[ " ${checkpoints[*]} " == *" --save-interval-updates "* ]]; then
     averaged=update keep=--keep-interval-updates kept=("$run"/checkpoints/checkpoint_[0-9]*_[0-9]*.pt)
   fi
   # Where the training was killed behind its last checkpoint, one is there that this one should have displaced.
   keep=$(value_of "$keep" "${checkpoints[@]}" "${flags[@]}") count=${#kept[@]}
   [ "${keep:-0}" -le 0 ] || [ "$count" -le "$keep" ] || count=$keep
+  chosen=("$run/checkpoints" "--num-$averaged-checkpoints" "$count")
+  if [ ! -f "${kept[0]}" ]; then # a training that --max-update has ended in its first epoch
+    echo "no checkpoint of an $averaged was kept: the last one translates"
+    chosen=("$run/checkpoints/checkpoint_last.pt")
+  fi
   ! has_stage segment || bpe=(--bpe sentencepiece --sentencepiece-model "$pair/spm.model")
-  python -m fairseq_bahdanau.cli.average --inputs "$run/checkpoints" --output "$run/averaged.pt" \
-    "--num-$averaged-checkpoints" "$count"
+  python -m fairseq_bahdanau.cli.average --output "$run/averaged.pt" --inputs "${chosen[@]}"
   python "$recipes/measure.py" --record "$out/translating.jsonl" -- \
     fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
-    --path "$run/averaged.pt" --gen-subset "$gen_subset" --required-batch-size-multiple 1 "${search[@]}" "${limit[@]}" "${bpe[@]}" \
-    --results-path "$out/generating" >"$out/generate.log" 2>&1 || die "fairseq-generate failed, see $out/generate.log"
+    --path "$run/averaged.pt" --gen-subset "$gen_subset" --results-path "$out/generating" \
+    --required-batch-size-multiple 1 "${search[@]}" "${limit[@]}" "${bpe[@]}" >"$out/generate.log" 2>&1 ||
+    die "fairseq-generate failed, see $out/generate.log"
   mv "$out/generating/generate-$gen_subset.txt" "$out/generate-$gen_subset.txt"
   rmdir "$out/generating"
   grep 'it may be cut$' "$out/generate.log" >&2 || true # what reached the limit
@@ -267,7 +275,7 @@ translate() {
 score() {
   need "$out/translated"
   local plain=$text/$test_set untouched=$text/${reference_set:-$test_set} options=("${scoring[@]}")
-  [ "$gen_subset" = test ] || plain=$text/$valid_set untouched=$text/$valid_set
+  [ "$gen_subset" = test ] || plain=$text/$valid_set untouched=$text/${valid_reference_set:-$valid_set}
   [ "$lowercase" = false ] || options+=(--lowercase)
   [ "$moses" = false ] || options+=(--moses "$tgt" --tokenized-reference "$plain.$tgt")
   python "$recipes/score.py" --generated "$out/generate-$gen_subset.txt" --source "$untouched.$src" \

@@ -56,6 +56,7 @@ class Text(NamedTuple):
     pieces: str
     moses: bool
     lowercase: bool
+    tokenized: bool = False  # the recipe was given tokens, and knows nothing of how they were made
 
 
 class Line(NamedTuple):
@@ -110,7 +111,7 @@ def encode_line(line: str, text: Text, model: Optional[str]) -> List[str]:
 def decode_line(tokens: str, text: Text, model: Optional[str]) -> str:
     """Turns tokens of the model into text."""
     line = tokens if model is None else processor(model).decode(tokens.split())
-    return detokenize(line, text.target) if text.moses else line
+    return detokenize(line, text.target) if text.moses else line.strip()  # as fairseq does: a piece may be a lone ▁
 
 
 def cut(tokens: List[str], longest: int, in_pieces: bool) -> List[List[str]]:
@@ -222,6 +223,9 @@ def run(checkpoint: str, given: List[str]) -> None:
     text, model, data = read_text(pair)
     own = [str(data), "--path", checkpoint, "--source-lang", text.source, "--target-lang", text.target]
     args = parse(get_parser(), own, given, HONOURED)
+    if text.tokenized:
+        print(f"{PROGRAM}: this model reads and writes tokens: give lines that are tokenised as its training text was",
+              file=sys.stderr)  # fmt: skip
     if args.sampling and args.beam != 1:
         raise ValueError("--sampling: give --beam 1, since one translation of a line is written")
     # A person at a terminal wants an answer to every line.

@@ -5,7 +5,8 @@
 #
 # CHECKPOINT  in the folder where the recipe left it (work/SRC-TGT/MODEL/averaged.pt), or several joined by ':'
 #
-# Text is tokenised, lower-cased and cut into pieces as it was for the training. It streams, a line out for every line in;
+# Text is tokenised, lower-cased and cut into pieces as it was for the training; but where that was given as tokens (recipe
+# own_text, --tokenized), tokens come in and go out, and standard error says so. It streams, a line out for every line in;
 # standard error tells of all that was cut, replaced or unknown. Options that have no effect here are refused by name.
 set -euo pipefail
 

@@ -1,4 +1,4 @@
-"""Small archives in the layout of IWSLT14 and WMT14, with the oddities of the real ones."""
+"""Small archives in the layout of IWSLT14 and WMT14, with the oddities of the real ones; a text without an archive."""
 
 import gzip
 import hashlib
@@ -129,3 +129,11 @@ def rnnsearch(folder: Path, lines: int) -> None:
         members.update({f"dev/{name}.en": english, f"dev/{name}.fr": french})
     pack(folder / "dev+test.tgz", members)
     (folder / "SUMS").write_text("- bitexts.tgz\n- dev+test.tgz\n")
+
+
+def own_text(folder: Path, lines: int) -> None:
+    """A text of a user's own: two files each to train, validate and test on."""
+    folder.mkdir()
+    for seed, (split, count) in enumerate({"train": lines, "valid": 12, "test": 13}.items()):
+        for name, text in zip(("en", "de"), columns(sentences(count, seed))):
+            (folder / f"{split}.{name}").write_text(text)

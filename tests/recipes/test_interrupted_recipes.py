@@ -257,6 +257,17 @@ def test_a_checkpoint_that_a_kill_has_left_over_is_not_averaged(corpus, tmp_path
         assert f"--num-epoch-checkpoints {averaged}\n" in printed
 
 
+def test_a_training_that_ended_in_its_first_epoch_is_translated_by_its_last_checkpoint(corpus, tmp_path):
+    show = 'case "$*" in *cli.average*) echo "$@"; exit 3 ;; esac\n'
+    variables = fake_environment(tmp_path / "fake", python=show + QUICK_PYTHON)
+    run = tmp_path / "en-de" / "tiny"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "trained").touch()
+    printed = finish(multi30k(corpus, tmp_path, "--stage", "5", "--stop-stage", "5"), variables, 3)
+    assert "no checkpoint of an epoch was kept: the last one translates\n" in printed
+    assert printed.endswith(f" --inputs {run / 'checkpoints' / 'checkpoint_last.pt'}\n")
+
+
 # Every recipe on a small corpus: what its archives are, and its model where it has one to choose.
 SETS = {
     "quickstart": (None, ""),
@@ -271,6 +282,7 @@ SETS = {
         "--max-tokens 150 --share-all-embeddings --max-update 25 --save-interval-updates 2 --keep-interval-updates 3",
     ),
     "rnnsearch_en_fr": (lambda raw: archives.rnnsearch(raw, 40), "--batch-size 40 --max-epoch 3"),
+    "own_text": (lambda raw: archives.own_text(raw, 300), "--max-tokens 400 --max-epoch 3 --share-all-embeddings"),
 }
 
 
@@ -283,6 +295,10 @@ def words_for(recipe: str, place: Path, corpus: Path) -> list:
         return multi30k(corpus, place / "work")
     pack(place / "raw")
     (place / "tiny.args").write_text(f"{TINY} {flags}")
+    if recipe == "own_text":
+        texts = [word for split in ("train", "valid", "test") for word in (f"--{split}", place / "raw" / split)]
+        given = ["--src", "en", "--tgt", "de", *texts, "--work", place / "work", "--vocab-size", "90"]
+        return [RECIPES / recipe / "run.sh", place / "tiny.args", *given]
     given = ["--raw", place / "raw", "--sums", place / "raw" / "SUMS", "--work", place / "work"]
     if recipe != "rnnsearch_en_fr":
         given += ["--vocab-size", "120", "--pairs", "any"]

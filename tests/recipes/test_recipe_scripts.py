@@ -84,6 +84,11 @@ HELP = {
     "wmt14_en_fr": ("MODEL --raw --sums --vocab-size --pairs --processes --nodes --master", "extract", 8),
     "rnnsearch_en_fr": ("MODEL --raw --sums --processes --nodes --master", "extract", 7),
     "quickstart": ("", "curve", 8),
+    "own_text": (
+        "MODEL --train --valid --test --tokenized --lowercase --vocab-size --processes --nodes --master",
+        "prepare",
+        6,
+    ),
 }
 
 
