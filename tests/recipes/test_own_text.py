@@ -233,7 +233,7 @@ BAD_FILES = [  # a file, its content (None: none), and what the line says
     ("test.pt-BR", None, "--test {0}/test: there is no file {0}/test.pt-BR, nor"),
     (
         "valid.en.gz",
-        gzip.compress(b"a\n"),
+        gzip.compress(b"a\n", mtime=0),
         "--valid {0}/valid: there are both {0}/valid.en and {0}/valid.en.gz: remove",
     ),
     ("train.en", b"a\nb\n", "{0}/train.en has 2 lines, but {0}/train.pt-BR has 203"),
@@ -241,7 +241,7 @@ BAD_FILES = [  # a file, its content (None: none), and what the line says
     ("test.en", b"a\nb", "{0}/test.en has 2 lines, but {0}/test.pt-BR has 12"),
     ("train.en", b"a\n\xe4\n" + b"a\n" * 201, "{0}/train.en, line 2: not UTF-8 text, at byte 2"),
     ("valid.en", "ab\n".encode("utf-16"), "{0}/valid.en is UTF-16 text: iconv"),
-    ("test.en", gzip.compress(b"a\n"), "{0}/test.en is compressed by gzip: decompress it"),
+    ("test.en", gzip.compress(b"a\n", mtime=0), "{0}/test.en is compressed by gzip: decompress it"),
     ("train.pt-BR", b"\n" * 203, "{0}/train.en and {0}/train.pt-BR have no pair without a blank side"),
     (
         "valid.en",
