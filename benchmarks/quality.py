@@ -46,8 +46,8 @@ class Note(TypedDict):
     processor: str
 
 
-def note_of(folder: Path, table: str, rung: str) -> Note:
-    """Reads the folder of a run, with the translations of the validation text in ``valid`` there.
+def note_of(folder: Path, table: str, rung: str, trained_at: str) -> Note:
+    """Reads the folder of a run, with the translations of the validation text in ``valid`` there; the rest is told.
 
     Raises:
         ValueError: something is missing or not what a recipe writes; names the file and the stage to run again
@@ -69,7 +69,7 @@ def note_of(folder: Path, table: str, rung: str) -> Note:
         signatures={name: metric.signature for name, metric in scores.metrics.items()},
         search=runs.read_file(str(folder / "valid"), runs.SEARCH, runs.read_joined),
         cpu_minutes=round(sum(measured) / 60, 1) if measured and len(measured) == len(costs) else None,
-        commit=commit(ROOT),
+        commit=trained_at,
         processor=str(processor()),
     )
 
@@ -139,11 +139,12 @@ def main() -> None:
     noting.add_argument("run", type=Path, metavar="RUN", help="its folder, work/SRC-TGT/MODEL")
     noting.add_argument("--table", required=True, help="the table in which it stands: data and languages")
     noting.add_argument("--rung", required=True, help="what it changes")
+    noting.add_argument("--commit", default=commit(ROOT), help="at which it was trained (default: %(default)s)")
     commands.add_parser("report", help="write docs/quality.md")
     args = parser.parse_args()
     with complaining("quality.py"):
         if args.command == "note":
-            add(NOTES, note_of(args.run, args.table, args.rung))
+            add(NOTES, note_of(args.run, args.table, args.rung, args.commit))
         else:
             page = rewritten(PAGE.read_text(encoding="utf-8"), tables(read_notes(NOTES)), BEGIN, END)
             write_lines(str(PAGE), page.splitlines())
