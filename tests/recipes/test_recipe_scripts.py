@@ -78,14 +78,14 @@ def test_scripts_start_without_fairseq(script):
 
 
 HELP = {
-    "multi30k": ("MODEL --raw --sums --vocab-size --processes --nodes --master", "segment", 6),
+    "multi30k": ("MODEL --gen-subset --raw --sums --vocab-size --processes --nodes --master", "segment", 6),
     "iwslt14_de_en": ("MODEL --raw --sums --vocab-size --pairs --processes --nodes --master", "segment", 7),
     "wmt14_en_de": ("MODEL --raw --sums --vocab-size --pairs --processes --nodes --master", "extract", 8),
     "wmt14_en_fr": ("MODEL --raw --sums --vocab-size --pairs --processes --nodes --master", "extract", 8),
     "rnnsearch_en_fr": ("MODEL --raw --sums --processes --nodes --master", "extract", 7),
     "quickstart": ("", "curve", 8),
     "own_text": (
-        "MODEL --train --valid --test --tokenized --lowercase --vocab-size --processes --nodes --master",
+        "MODEL --train --valid --test --gen-subset --tokenized --lowercase --vocab-size --processes --nodes --master",
         "prepare",
         6,
     ),
