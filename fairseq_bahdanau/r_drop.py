@@ -159,20 +159,9 @@ class RDropLabelSmoothedCrossEntropyCriterion(BlockwiseLabelSmoothedCrossEntropy
         best = logits.argmax(dim=-1) if self.report_accuracy else None  # now, while they are logits
         results = pair_loss(logits.contiguous(), target, self.eps, self.weight, self.padding_idx)
         loss, nll_loss, divergence = (result.sum() if reduce else result.reshape(-1) for result in results)
-        sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
-        logging_output = {
-            "loss": loss.data - self.weight / 2 * divergence,
-            "nll_loss": nll_loss.data,
-            "r_drop": divergence.data,
-            "ntokens": sample["ntokens"],
-            "nsentences": sample["target"].size(0),
-            "sample_size": sample_size,
-        }
-        if best is not None:
-            is_word = target.ne(self.padding_idx)
-            logging_output["n_correct"] = int((best.eq(target.unsqueeze(1)) & is_word.unsqueeze(1)).sum())
-            logging_output["total"] = 2 * int(is_word.sum())
-        return loss, sample_size, logging_output
+        plain = loss.data - self.weight / 2 * divergence
+        logging_output = self.logged(sample, plain, nll_loss.data, best, target.unsqueeze(1))
+        return loss, logging_output["sample_size"], {**logging_output, "r_drop": divergence.data}
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: List[Dict]) -> None:
