@@ -41,7 +41,7 @@ class Note(TypedDict):
     scores: Dict[str, float]  # of the mean of the kept checkpoints, by the names of sacrebleu's metrics
     signatures: Dict[str, str]
     search: str
-    cpu_minutes: Optional[float]  # None where nobody has measured them
+    cpu_minutes: Optional[float]  # None where not all of the training was measured
     commit: str
     processor: str
 
@@ -55,8 +55,10 @@ def note_of(folder: Path, table: str, rung: str, trained_at: str) -> Note:
     given = str(folder)
     log = runs.read_file(given, runs.TRAINING_LOG, read_training_log)
     scores = runs.read_scores(str(folder / "valid"))
-    costs = [part.cpu_seconds for part in runs.read_costs(given)]
-    measured = [seconds for seconds in costs if seconds is not None]
+    costs = runs.read_costs(given)
+    worked = [part.cpu_seconds for part in costs if part.cpu_seconds is not None]
+    # Of a training that was interrupted, only the last part is measured.
+    whole = sum(part.seconds for part in costs) >= sum(epoch.seconds for epoch in log.epochs)
     return Note(
         table=table,
         rung=rung,
@@ -68,7 +70,7 @@ def note_of(folder: Path, table: str, rung: str, trained_at: str) -> Note:
         scores={name: metric.score for name, metric in scores.metrics.items()},
         signatures={name: metric.signature for name, metric in scores.metrics.items()},
         search=runs.read_file(str(folder / "valid"), runs.SEARCH, runs.read_joined),
-        cpu_minutes=round(sum(measured) / 60, 1) if measured and len(measured) == len(costs) else None,
+        cpu_minutes=round(sum(worked) / 60, 1) if whole and len(worked) == len(costs) else None,
         commit=trained_at,
         processor=str(processor()),
     )

@@ -67,7 +67,7 @@ class Costs(NamedTuple):
 
     seconds: float
     peak_memory_gb: float
-    cpu_seconds: Optional[float] = None  # hardly depends on what ran beside it, as the seconds do
+    cpu_seconds: Optional[float] = None
 
     def append_to(self, path: str) -> None:
         """Appends the costs to a file as a line of JSON, all of it or nothing; several machines may do so at once.
@@ -167,7 +167,7 @@ def read_peak_memory(folder: str) -> Optional[float]:
 
 
 def read_costs(folder: str) -> List[Costs]:
-    """Reads what the parts of a training have cost, each ended by an interruption; none where nobody has measured.
+    """Reads what a training has cost: of one that was interrupted, its last part alone; none where nobody has measured.
 
     Raises:
         ValueError: what was measured is not what a recipe writes

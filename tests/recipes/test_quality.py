@@ -24,7 +24,7 @@ def make_run(folder, perplexity, bleu, cpu_seconds):
     (folder / "valid").mkdir(parents=True)
     write(folder / "train.log", [line.format(perplexity) for line in LOG])
     write(folder / "flags.args", ["--arch x"])
-    costs = [{"seconds": 99, "peak_memory_gb": 1, "cpu_seconds": seconds} for seconds in cpu_seconds]
+    costs = [{"seconds": 120, "peak_memory_gb": 1, "cpu_seconds": seconds} for seconds in cpu_seconds]
     write(folder / "training.jsonl", map(json.dumps, costs))
     scores = {"sentences": 2, "source": "s", "reference": "r", "reference_sha256": "0"}
     scores.update(
@@ -72,6 +72,13 @@ def test_a_second_note_of_a_run_takes_the_place_of_the_first(notes, tmp_path, mo
     run(monkeypatch, "note", make_run(tmp_path / "b", 6.5, 34.0, [60]), "--table", "T", "--rung", "base, and more")
     assert [(one["seed"], one["perplexity"]) for one in json.loads(notes.read_text())] == [
         ("seed1", 9.5), ("seed2", 8.5), ("seed1", 6.5)]  # fmt: skip
+
+
+def test_a_training_that_was_measured_in_part_has_no_cpu_minutes(tmp_path):
+    folder = make_run(tmp_path / "part", 6.5, 34.0, [60])
+    assert quality.note_of(folder, "T", "x", "c")["cpu_minutes"] == 1
+    write(folder / "training.jsonl", ['{"seconds": 119, "peak_memory_gb": 1, "cpu_seconds": 60}'])
+    assert quality.note_of(folder, "T", "x", "c")["cpu_minutes"] is None
 
 
 def test_a_run_that_was_not_scored_on_the_validation_text_is_named(notes, tmp_path, monkeypatch, capsys):
