@@ -5,10 +5,22 @@ are fairseq's. Importing the package installs all of them. ``preflight.py`` alon
 ``python -m fairseq_bahdanau``, before fairseq begins.
 """
 
-from . import background, checkpoints, dictionaries, failures, hypotheses, loading, ngrams, saving, vocabulary
+from . import (
+    background,
+    checkpoints,
+    dictionaries,
+    failures,
+    hypotheses,
+    loading,
+    log_files,
+    ngrams,
+    saving,
+    vocabulary,
+)
 
 
 def install() -> None:
     """Puts all of them in their places."""
-    for module in (background, checkpoints, saving, loading, dictionaries, vocabulary, hypotheses, ngrams, failures):
+    of_files = (background, checkpoints, saving, loading, log_files)
+    for module in (*of_files, dictionaries, vocabulary, hypotheses, ngrams, failures):
         module.install()

@@ -37,6 +37,18 @@ def test_stopped_and_resumed_training_equals_uninterrupted(flags, data, tmp_path
     assert len(lines_of("H", generate(data, paths[0]))) == 21
 
 
+def test_a_log_file_has_every_line_once(data, tmp_path):
+    """A line of --log-file stands there as often as epochs and updates report: fairseq's own repeats them."""
+    log = tmp_path / "train.log"
+    flags = ("--no-save", "--log-format", "simple", "--log-interval", "1", "--log-file", log)
+    train(data, tmp_path, *flags, "--max-epoch", "3")
+    train(data, tmp_path, *flags, "--max-epoch", "1")  # a training that goes on appends
+    epochs = re.findall(r"^epoch (\d+) \|", log.read_text(), flags=re.MULTILINE)
+    assert epochs == [number for last in (3, 1) for epoch in range(1, last + 1) for number in (f"{epoch:03}",) * 2]
+    updates = re.findall(r"^epoch \d+: .* num_updates=(\d+)", log.read_text(), flags=re.MULTILINE)
+    assert updates[:3] == ["1", "2", "3"] and updates.count("3") == 2
+
+
 def test_alignment_criterion_trains_the_attention(data, tmp_path):
     flags = (
         "--criterion",
