@@ -2,11 +2,9 @@
 
 import atexit
 import contextlib
-import functools
 import queue
 import threading
 import time
-import weakref
 from typing import Any, Iterable, Iterator, Optional
 
 from fairseq.data import iterators
@@ -41,17 +39,18 @@ class BackgroundConsumer(iterators.BackgroundConsumer):
 
 
 class EpochBatchIterator(iterators.EpochBatchIterator):
-    """Makes batches as fairseq's does, and takes the processes that read them with it when it goes.
+    """Makes batches as fairseq's does, by processes that end with the epoch that they read.
 
-    Fairseq's and its list of batches hold each other, and so wait for the garbage collector; where the training data
-    are in shards, every epoch leaves one. The collector closes the queues to the processes before PyTorch can tell
-    these to end, and PyTorch then waits five seconds for each, in whatever thread that happens to be.
+    Fairseq keeps them for the next epoch; but where the training data are in shards, or --update-epoch-batch-itr is
+    given, that comes from a new iterator. The old one then waits for the garbage collector, since exceptions within
+    OmegaConf hold the variables of whoever caused them. The collector closes the queues to the processes before PyTorch
+    can tell these to end, and PyTorch waits five seconds for each, in whatever thread that happens to be; or it runs in
+    a process that was forked meanwhile, which prints "can only test a child process".
     """
 
     def _get_iterator_for_epoch(self, *args: Any, **options: Any) -> iterators.CountingIterator:
-        found = super()._get_iterator_for_epoch(*args, **options)
-        self.epoch_batch_sampler.ordered_batches = functools.partial(type(self).ordered_batches, weakref.proxy(self))
-        return found
+        self.persistent_workers = False
+        return super()._get_iterator_for_epoch(*args, **options)
 
 
 def end() -> None:

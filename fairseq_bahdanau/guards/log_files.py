@@ -22,4 +22,4 @@ def add_once(logger: logging.Logger, handler: logging.Handler) -> None:
 def install() -> None:
     """Makes fairseq's progress bars, which alone write to that file, add it so."""
     logger = progress_bar.logger
-    logger.addHandler = functools.partial(add_once, logger)  # type: ignore[method-assign]
+    logger.addHandler = functools.partial(add_once, logger)

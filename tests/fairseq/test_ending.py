@@ -76,20 +76,21 @@ def test_the_processes_that_read_an_epoch_end_with_it(no_collector):
     assert ended_after(buffer._consumer.join) < 4
 
 
-def test_the_processes_that_read_many_epochs_end_when_these_are_not_needed_any_more(no_collector):
-    """As those of data in shards are not, behind every epoch."""
+def test_the_processes_that_read_an_epoch_end_though_its_iterator_is_kept(no_collector):
+    """As it is until the garbage collector finds it, behind every epoch of data in shards."""
     epochs = iterators.EpochBatchIterator(
-        dataset=TensorDataset(torch.arange(4)),
-        collate_fn=lambda rows: sum(int(number) for (number,) in rows),
-        batch_sampler=[[0, 1], [2, 3]],
+        dataset=TensorDataset(torch.arange(50)),
+        collate_fn=lambda rows: int(rows[0][0]),
+        batch_sampler=[[number] for number in range(50)],
         num_workers=1,
         buffer_size=2,
         persistent_workers=True,
         reuse_dataloader=True,
     )
     for _ in range(2):
-        assert sorted(epochs.next_epoch_itr(shuffle=False)) == [1, 5]
-        assert len(multiprocessing.active_children()) == 1
-    (process,) = multiprocessing.active_children()
-    del epochs
-    assert ended_after(lambda: None) < 4 and process.exitcode == 0
+        batches = epochs.next_epoch_itr(shuffle=False)
+        first = next(batches)
+        (process,) = multiprocessing.active_children()  # it waits for room in the buffer
+        assert [first, *batches] == list(range(50))
+        assert ended_after(lambda: None) < 4 and process.exitcode == 0
+    assert epochs.end_of_epoch()
