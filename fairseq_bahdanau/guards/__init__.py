@@ -18,9 +18,11 @@ from . import (
     vocabulary,
 )
 
+FILES = (checkpoints, saving, loading, log_files)
+TEXT = (dictionaries, vocabulary, hypotheses, ngrams)
+
 
 def install() -> None:
     """Puts all of them in their places."""
-    of_files = (background, checkpoints, saving, loading, log_files)
-    for module in (*of_files, dictionaries, vocabulary, hypotheses, ngrams, failures):
+    for module in (background, *FILES, *TEXT, failures):
         module.install()

@@ -1,4 +1,4 @@
-"""Ends the threads in which fairseq reads batches ahead, before Python itself ends."""
+"""Ends what reads batches ahead for fairseq: threads before Python itself ends, processes with their epoch."""
 
 import atexit
 import contextlib
