@@ -3,7 +3,8 @@
 fairseq lets ``reorder_encoder_out`` repeat every sentence as often as it has beams, and reorder the copies at every
 step. Here it moves an index, ``encoder_out["order"]``, which says of every row which sentence it reads. Where rows
 that read the same sentence stand together, in equal numbers, as fairseq's search has them, the decoder takes them as
-one group of beams; in any other order every row is a group of its own.
+one group of beams; in any other order every row is a group of its own. To tell one from the other takes a look at the
+index, for which a host would have to wait for its GPU: there every row is a group of its own, in any order.
 
 What a search carries from step to step is a dict, since fairseq stores that: ``state`` and ``context`` of every row;
 ``all_keys`` and ``all_values`` of every sentence; ``groups``, as :func:`groups_of` returns them; and of every group
@@ -27,15 +28,20 @@ def order_of(encoder_out: Dict[str, List[Tensor]]) -> Tensor:
     return torch.arange(annotations.size(0), device=annotations.device)
 
 
+def surely_equal(one: Tensor, other: Tensor) -> bool:
+    """Tells whether two tensors are equal, where that can be known without waiting for a device: on a CPU."""
+    return one.device.type == "cpu" and torch.equal(one, other)
+
+
 def groups_of(order: Tensor, beams: int) -> Tensor:
     """Cuts ``order`` ``(rows,)`` into ``(groups, beams)``, each group reading one sentence.
 
     Returns:
-        ``(rows, 1)`` where that many neighbours do not read one sentence
+        ``(rows, 1)`` where that many neighbours do not surely read one sentence
     """
     if order.size(0) % beams == 0:
         groups = order.view(-1, beams)
-        if torch.equal(groups, groups.select(1, 0).unsqueeze(1).expand_as(groups)):
+        if surely_equal(groups, groups.select(1, 0).unsqueeze(1).expand_as(groups)):
             return groups
     return order.unsqueeze(1)
 
@@ -90,9 +96,10 @@ def follow(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Ten
     """
     order, groups = order_of(encoder_out), carried["groups"]
     assert groups is not None
-    if torch.equal(groups.view(-1), order):
+    if surely_equal(groups.view(-1), order):
         return False
-    regroup(carried, encoder_out, groups_of(order, groups.size(1)))  # the search has dropped a sentence
+    # On a CPU the search has dropped a sentence; elsewhere this is every step.
+    regroup(carried, encoder_out, groups_of(order, groups.size(1)))
     return True
 
 
@@ -101,7 +108,7 @@ def regroup(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Te
     keys, values, padding_mask = carried["all_keys"], carried["all_values"], encoder_out["encoder_padding_mask"][0]
     assert keys is not None and values is not None
     sentences = groups.select(1, 0)
-    if not torch.equal(sentences, torch.arange(keys.size(0), device=keys.device)):
+    if not surely_equal(sentences, torch.arange(keys.size(0), device=keys.device)):
         keys, values = keys.index_select(0, sentences), values.index_select(0, sentences)
         padding_mask = padding_mask.index_select(0, sentences)
     carried["groups"], carried["keys"], carried["values"] = groups, keys, values

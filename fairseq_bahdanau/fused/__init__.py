@@ -108,9 +108,9 @@ class Fused:
         return embed_gates.size(0) == source.keys.size(0) and self.covers(decoder)
 
     def reads(self, rnn: nn.Module, embedded: Tensor) -> bool:
-        """Tells whether :func:`read` applies: to a plain ``nn.GRU``, in training, on a CPU; cuDNN does it on a GPU."""
-        trains = torch.is_grad_enabled() and embedded.device.type == "cpu"
-        return trains and not is_transformed() and self.is_plain("encoder.rnn", rnn)
+        """Tells whether :func:`read` applies: to a plain ``nn.GRU``, on a CPU in training only."""
+        pays = torch.is_grad_enabled() or embedded.device.type != "cpu"
+        return pays and not is_transformed() and self.is_plain("encoder.rnn", rnn)
 
     def linear(self, layer: nn.Linear, inputs: Tensor) -> Tensor:
         """Computes ``layer(inputs)``, the decoder's output layer, by the faster library where there are two."""

@@ -10,6 +10,7 @@ from ..attention import Source
 from ..recurrence import State
 from .columns import filled, in_columns
 from .gradients import LooksBack, StepsBack, with_energy
+from .hidden import Hidden
 from .layers import ConditionalLayers
 from .loop import Looks, Steps
 from .once import differentiable_once
@@ -25,7 +26,7 @@ class FusedConditionalLoop(torch.autograd.Function):
         keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.prepare.Prepared` has them
         first_weight: U_1 ``(3 * hidden_size, hidden_size)``, in the order of the first GRU's columns
         first_bias: of these ``(4 * hidden_size,)``
-        weight: 2 W_a above U_2 ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
+        weight: the scaled W_a above U_2 ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
         bias: of the second GRU's columns ``(attention_dim + 4 * hidden_size,)``
         padding_mask: ``(batch, src_len)``, True on padding
 
@@ -116,7 +117,7 @@ def unroll(decoder: ConditionalLayers, embed_gates: Tensor, last: State, source:
     first_weight, first_bias = in_columns(first.weight, first.bias)
     second_weight, second_bias = in_columns(second.weight, second.bias)
     # One product for query and state gates; the context's gates have a bias here.
-    weight = torch.cat([2 * query_weight, second_weight])
+    weight = torch.cat([Hidden(prepared.keys).scaled(query_weight), second_weight])
     bias = F.pad(second_bias + F.pad(recurrence.context_gates.bias, (hidden_size, 0)), (query_weight.size(0), 0))
     cells = (part.to(dtype) for part in (first_weight, first_bias, weight, bias))
     states, attention = FusedConditionalLoop.apply(

@@ -1,10 +1,12 @@
-"""Gives the encoder's GRU a gradient of its own, for a CPU.
+"""Reads the source layer by layer, each way by itself: on a CPU by a GRU with a gradient of its own, else by cuDNN's.
 
-:func:`read` gives the numbers of ``nn.GRU``, whose gradient multiplies the weights' part step by step; here that
-product is taken once, over all steps. On a GPU cuDNN does the same, and is used.
+:func:`read` gives the numbers of ``nn.GRU`` with a packed sequence. On a CPU the gradient of ``nn.GRU`` multiplies the
+weights' part step by step; here that product is taken once, over all steps, which cuDNN does itself. But for a packed
+sequence the host must know the lengths, and so wait for the GPU, and cuDNN has fewer algorithms: there the rows are
+read with their padding.
 """
 
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -64,20 +66,48 @@ def rearranged(words: Tensor, order: Optional[Tensor]) -> Tensor:
 
 def reversing(src_len: int, lengths: Tensor) -> Tensor:
     """Returns the order that turns every sentence round, of words ``(src_len, batch)`` seen as one row."""
-    batch, positions = lengths.size(0), torch.arange(src_len).unsqueeze(1)
+    batch, device = lengths.size(0), lengths.device
+    positions = torch.arange(src_len, device=device).unsqueeze(1)
     turned = torch.where(positions < lengths, lengths - 1 - positions, positions)
-    return (turned * batch + torch.arange(batch)).flatten()
+    return (turned * batch + torch.arange(batch, device=device)).flatten()
+
+
+def read_way(words: Tensor, weights: List[Tensor], order: Optional[Tensor]) -> Tensor:
+    """Reads one layer in one direction on a CPU.
+
+    Args:
+        words: ``(src_len, batch, size)``
+        weights: ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh`` of ``nn.GRU``
+        order: as ``reverse`` of :class:`FusedGRU`
+
+    Returns:
+        states ``(src_len, batch, hidden_size)``, where their words stood
+    """
+    input_weight, weight, input_bias, bias = weights
+    return FusedGRU.apply(Product.apply(words, input_weight, input_bias), *in_columns(weight, bias), order)
+
+
+def read_way_by_cudnn(words: Tensor, weights: List[Tensor], order: Optional[Tensor]) -> Tensor:
+    """Reads as :func:`read_way` does, padding too, by PyTorch's operation, which is cuDNN's on a GPU."""
+    # cuDNN wants the weights of a call in one piece of memory. Those of nn.GRU are one piece of all its layers, so
+    # PyTorch would copy these at every call, and warn each time.
+    pieces = torch.cat([weight.flatten() for weight in weights]).split([weight.numel() for weight in weights])
+    compact = [piece.view_as(weight) for piece, weight in zip(pieces, weights)]
+    state = words.new_zeros(1, words.size(1), weights[1].size(1))
+    trains = torch.is_grad_enabled()  # not whether the model is in training: cuDNN asks what it must keep
+    # With biases, of one layer, without dropout, in one direction, time first.
+    states, _ = torch.gru(rearranged(words, order), state, compact, True, 1, 0.0, trains, False, False)
+    return rearranged(states, order)
 
 
 def read(rnn: nn.GRU, embedded: Tensor, lengths: Tensor) -> Tensor:
     """Reads the source as ``RecurrentEncoder.read`` does, by all layers of ``rnn``."""
+    read_one = read_way if embedded.device.type == "cpu" else read_way_by_cudnn
     annotations, backwards = embedded.transpose(0, 1).contiguous(), reversing(embedded.size(1), lengths)
     for layer in range(rnn.num_layers):
         directions = []
         for suffix, order in (("", None), ("_reverse", backwards))[: 2 if rnn.bidirectional else 1]:
-            names = [f"{name}_l{layer}{suffix}" for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
-            input_weight, input_bias, weight, bias = (getattr(rnn, name) for name in names)
-            gates = Product.apply(annotations, input_weight, input_bias)
-            directions.append(FusedGRU.apply(gates, *in_columns(weight, bias), order))
+            names = [f"{name}_l{layer}{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            directions.append(read_one(annotations, [getattr(rnn, name) for name in names], order))
         annotations = torch.cat(directions, dim=2)
     return annotations.transpose(0, 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .columns import blocks, slices
+from .hidden import Hidden
 from .matmul import adding_product, weight_gradient
 from .prepare import Prepared
 
@@ -90,7 +91,7 @@ class LooksBack:
 
     def __init__(self, read: Prepared, attention: Tensor, attention_gradient: Tensor):
         self.keys, self.values, self.context_weight, self.energy = keys, values, context_weight, energy = read
-        self.attention, self.rows = attention, attention.unbind(dim=1)
+        self.hidden, self.attention, self.rows = Hidden(keys), attention, attention.unbind(dim=1)
         gradient = attention_gradient.transpose(0, 1).clone(memory_format=torch.contiguous_format)
         self.by_attention, self.by_scores = gradient.unbind(), torch.empty_like(gradient)
         self.by_score = self.by_scores.unbind()
@@ -113,10 +114,10 @@ class LooksBack:
         # a_tj (g_j - sum_i a_ti g_i), by autograd's own function, which rounds only once
         by_score, by_attention = self.by_score[t], self.by_attention[t]
         torch.ops.aten._softmax_backward_data.out(by_attention, self.rows[t], 1, query.dtype, grad_input=by_score)
-        # e_tj = 2 v' sigmoid(x), x = 2 W_a s + 2 (U_a h_j + b_a)
-        layer = torch.add(query.unsqueeze(1), self.keys, alpha=2, out=self.layer).sigmoid_()
+        # e_tj = v' tanh(W_a s + U_a h_j + b_a)
+        layer = self.hidden.layer(query.unsqueeze(1), self.keys, out=self.layer)
         self.by_energy.addmv_(layer.flatten(0, 1).t(), by_score.view(-1))
-        torch.ops.aten.sigmoid_backward.grad_input(by_score.unsqueeze(2), layer, grad_input=layer)
+        self.hidden.go_back(by_score, layer)
         torch.sum(layer, dim=1, out=by_query)
         self.by_keys.add_(layer)
 
@@ -132,10 +133,9 @@ class LooksBack:
         by_average = gates if self.by_averages is None else self.by_averages.narrow(0, 0, steps)
         if self.context_weight is not None:
             by_weight = weight_gradient(gates, torch.bmm(attention, self.values).transpose(0, 1))
-        # The -1 of tanh, which the softmax does not see: 0 but for rounding, which shows in bf16.
-        by_energy = self.by_energy.sub_(0.5 * self.by_scores.sum())
+        self.hidden.add_constant(self.by_energy, self.by_scores)
         by_values = torch.bmm(attention.transpose(1, 2), by_average.transpose(0, 1))
-        return self.by_keys.mul_(2 * self.energy), by_values, by_weight, by_energy
+        return self.by_keys.mul_(self.hidden.scale * self.energy), by_values, by_weight, self.by_energy
 
 
 def with_energy(weight: Tensor, energy: Tensor) -> Tensor:

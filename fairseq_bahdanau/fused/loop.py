@@ -3,9 +3,6 @@
 :func:`unroll` gives the numbers of ``BahdanauDecoder.unroll`` from fewer and larger operations. Two things differ from
 what autograd does: the products that give the weights' gradients are taken once, over all steps, and the hidden layer
 of the attention, ``(batch, src_len, attention_dim)``, is computed again where autograd would keep it of every step.
-
-That layer is the dearest part beside the products. It is written as tanh(x) = 2 sigmoid(2x) - 1, since PyTorch's
-sigmoid on a CPU is faster than its tanh; the -1 is the same at all positions, so the softmax does not see it.
 """
 
 from typing import Sequence, Tuple
@@ -18,6 +15,7 @@ from ..attention import Source, unseen
 from ..recurrence import State
 from .columns import blocks, filled, in_columns, slices
 from .gradients import LooksBack, StepsBack, with_energy
+from .hidden import Hidden
 from .layers import Layers
 from .matmul import adding_product
 from .once import differentiable_once
@@ -59,7 +57,7 @@ def padding_scores(padding_mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Looks:
-    """Looks once a step: a_t = softmax of e_tj = 2 v' sigmoid(2 (W_a s + U_a h_j + b_a)), then the average by a_t.
+    """Looks once a step: a_t = softmax of e_tj = v' tanh(W_a s + U_a h_j + b_a), then the average by a_t.
 
     Args:
         read: what it reads of the source
@@ -72,15 +70,15 @@ class Looks:
         batch, src_len, self.attention_dim = keys.shape
         self.attention = keys.new_empty(steps, batch, src_len)
         self.rows = self.attention.unbind()
-        self.padding_mask = padding_mask
+        self.padding_mask, self.hidden = padding_mask, Hidden(keys)
         self.padding_scores = padding_scores(padding_mask, keys.dtype)
         self.layer, self.average = torch.empty_like(keys), values.new_empty(batch, 1, values.size(2))
         self.add_product = None if context_weight is None else adding_product(context_weight, batch)
 
     def look(self, t: int, query: Tensor) -> None:
-        """Computes a_t of ``query``, 2 W_a s ``(batch, attention_dim)``."""
-        torch.add(query.unsqueeze(1), self.keys, alpha=2, out=self.layer).sigmoid_()
-        scores = torch.addmv(self.padding_scores, self.layer.view(-1, self.attention_dim), self.energy)
+        """Computes a_t of ``query``, by the scaled W_a, ``(batch, attention_dim)``."""
+        layer = self.hidden.layer(query.unsqueeze(1), self.keys, out=self.layer)
+        scores = torch.addmv(self.padding_scores, layer.view(-1, self.attention_dim), self.energy)
         torch.softmax(scores.view(self.padding_mask.shape), dim=1, out=self.rows[t])
 
     def add_average(self, t: int, gates: Tensor) -> None:
@@ -108,7 +106,7 @@ class FusedLoop(torch.autograd.Function):
         embed_gates: ``(batch, tgt_len, 3 * hidden_size)``
         state: s_0 ``(batch, hidden_size)``
         keys, values, context_weight, energy: as :class:`~fairseq_bahdanau.fused.prepare.Prepared` has them
-        weight: 2 W_a above U ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
+        weight: the scaled W_a above U ``(attention_dim + 3 * hidden_size, hidden_size)``, in the order of the columns
         bias: ``(attention_dim + 4 * hidden_size,)``, of the columns
         first_gates: W_c c_0 ``(batch, 3 * hidden_size)`` where s_0 does not look; None where it does
         padding_mask: ``(batch, src_len)``, True on padding
@@ -196,7 +194,8 @@ def unroll(
     query_weight, state_gates = decoder.attention.query_proj.weight, decoder.recurrence.cell.state_gates
     weight, bias = in_columns(state_gates.weight, state_gates.bias)
     # One product for query and state gates.
-    weight, bias = torch.cat([2 * query_weight, weight]).to(dtype), F.pad(bias, (query_weight.size(0), 0)).to(dtype)
+    weight = torch.cat([Hidden(prepared.keys).scaled(query_weight), weight]).to(dtype)
+    bias = F.pad(bias, (query_weight.size(0), 0)).to(dtype)
     state, padding_mask = last.cell.to(dtype), source.padding_mask
     states, attention = FusedLoop.apply(embed_gates, state, *prepared, weight, bias, first_gates, padding_mask)
     return State(states, torch.bmm(attention, source.values.to(dtype))), attention

@@ -31,6 +31,12 @@ def takes_onednn(inputs: Tensor) -> bool:
     return HAS_ONEDNN and is_float and not torch.compiler.is_compiling()
 
 
+def autocasts(inputs: Tensor) -> bool:
+    """Tells whether autocast is at work on the device of ``inputs``, which may know no autocast (``meta``)."""
+    device = inputs.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def product(inputs: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
     """Computes what ``F.linear`` does, ``inputs @ weight.T + bias``, without a gradient and without autocast's casts.
 
@@ -44,8 +50,10 @@ def product(inputs: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Te
     """
     if takes_onednn(inputs):
         return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
-    with torch.autocast(inputs.device.type, enabled=False):
-        return F.linear(inputs, weight, bias)
+    if autocasts(inputs):  # to enter a context costs more than to launch the product
+        with torch.autocast(inputs.device.type, enabled=False):
+            return F.linear(inputs, weight, bias)
+    return F.linear(inputs, weight, bias)
 
 
 def adding_product(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
@@ -103,7 +111,7 @@ class Product(torch.autograd.Function):
 
 def linear(inputs: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
     """Computes what ``F.linear`` does, with its gradient; calls that itself where oneDNN has no part in it."""
-    if torch.is_autocast_enabled(inputs.device.type) or inputs.dtype != weight.dtype or not takes_onednn(inputs):
+    if autocasts(inputs) or inputs.dtype != weight.dtype or not takes_onednn(inputs):
         return F.linear(inputs, weight, bias)
     if not torch.is_grad_enabled():
         return product(inputs, weight, bias)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..attention import Source
+from .hidden import Hidden
 from .layers import Layers
 from .matmul import Product
 
@@ -16,7 +17,7 @@ class Prepared(NamedTuple):
     keys: Tensor  # (batch, src_len, attention_dim): U_a h_j + b_a
     values: Tensor  # (batch, src_len, value_dim): what is averaged, W_c h_j or h_j, 0 on padding
     context_weight: Optional[Tensor]  # (3 * hidden_size, value_dim): W_c for h_j; None where the values contain it
-    energy: Tensor  # (attention_dim,): 2 v
+    energy: Tensor  # (attention_dim,): v, scaled as Hidden says
 
 
 def prepare(decoder: Layers, source: Source, tgt_len: int, dtype: torch.dtype) -> Prepared:
@@ -25,11 +26,12 @@ def prepare(decoder: Layers, source: Source, tgt_len: int, dtype: torch.dtype) -
     values, folded = annotations, folds(annotations.size(1), tgt_len, *context_weight.shape)
     if folded:
         values = Product.apply(annotations, context_weight, None)
+    keys = source.keys.to(dtype).contiguous()
     return Prepared(
-        source.keys.to(dtype).contiguous(),
+        keys,
         values.masked_fill(source.padding_mask.unsqueeze(2), 0.0),
         None if folded else context_weight,
-        2 * decoder.attention.energy.to(dtype),
+        Hidden(keys).scaled(decoder.attention.energy.to(dtype)),
     )
 
 

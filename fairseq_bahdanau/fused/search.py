@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..search import begin_search as carry
-from ..search import follow
+from ..search import follow, order_of
+from .hidden import Hidden
 from .layers import ConditionalLayers, Layers
 from .loop import padding_scores
 from .matmul import linear, packed_product
@@ -24,10 +25,9 @@ Stepped = Tuple[Tensor, Tensor]  # features (batch, 1, features) and attention (
 
 def begin_look_update(decoder: Layers, encoder_out: EncoderOut) -> Carried:
     """Makes what a search in the default order carries."""
-    gates, query = decoder.recurrence.cell.state_gates, decoder.attention.query_proj.weight
-    carried = begin(decoder, encoder_out)
+    carried, gates = begin(decoder, encoder_out), decoder.recurrence.cell.state_gates
     carried["context"] = None  # no step reads the last one
-    stack(carried, "state", [gates.weight, 2 * query], gates.bias)
+    stack(carried, "state", [gates.weight, query_weight(decoder, carried)], gates.bias)
     return carried
 
 
@@ -46,10 +46,9 @@ def look_update(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried
 
 def begin_update_look(decoder: Layers, encoder_out: EncoderOut) -> Carried:
     """Makes what a search in the order update, look, generate carries; its context is W_c c_{t-1}."""
-    gates, query, readout = decoder.recurrence.cell.state_gates, decoder.attention.query_proj.weight, decoder.readout
-    carried = begin(decoder, encoder_out)
+    carried, gates, readout = begin(decoder, encoder_out), decoder.recurrence.cell.state_gates, decoder.readout
     stack(carried, "state", [gates.weight], gates.bias)
-    stack(carried, "output", [readout.state_proj.weight, 2 * query], None)
+    stack(carried, "output", [readout.state_proj.weight, query_weight(decoder, carried)], None)
     carried["context"] = F.linear(carried["context"], decoder.recurrence.context_gates.weight).to(
         carried["values"].dtype
     )
@@ -70,12 +69,11 @@ def update_look(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried
 
 def begin_conditional(decoder: ConditionalLayers, encoder_out: EncoderOut) -> Carried:
     """Makes what a search with the conditional GRU carries."""
-    recurrence, query = decoder.recurrence, decoder.attention.query_proj.weight
+    carried, recurrence = begin(decoder, encoder_out), decoder.recurrence
     first, second = recurrence.cell.state_gates, recurrence.second_cell.state_gates
-    carried = begin(decoder, encoder_out)
     carried["context"] = None  # no step reads the last one
     stack(carried, "state", [first.weight], first.bias)
-    stack(carried, "between", [second.weight, 2 * query], second.bias)
+    stack(carried, "between", [second.weight, query_weight(decoder, carried)], second.bias)
     bias = F.pad(recurrence.context_gates.bias, (0, decoder.readout.state_proj.out_features))
     carried["context_bias"] = bias.to(carried["values"].dtype)
     return carried
@@ -102,11 +100,19 @@ def begin(decoder: Layers, encoder_out: EncoderOut) -> Carried:
     from_context = torch.cat([recurrence.context_gates.weight, readout.context_proj.weight])
     values = linear(source.values, from_context, None).masked_fill(source.padding_mask.unsqueeze(2), 0.0)
     carried: Carried = carry(last.cell, last.context, source._replace(values=values), encoder_out)
+    of_sentences = padding_scores(source.padding_mask, source.keys.dtype)
+    carried["all_padding_scores"] = of_sentences.view(source.padding_mask.shape)
     word_weights = [recurrence.embed_gates.weight, readout.embed_proj.weight]
     stack(carried, "word", word_weights, torch.cat([recurrence.embed_gates.bias, readout.state_proj.bias]))
     carried["readout_weight"] = readout.state_proj.weight.to(values.dtype)
-    carried["energy"] = 2 * decoder.attention.energy.to(values.dtype)
+    carried["hidden"] = Hidden(source.keys)
+    carried["energy"] = carried["hidden"].scaled(decoder.attention.energy.to(values.dtype))
     return carried
+
+
+def query_weight(decoder: Layers, carried: Carried) -> Tensor:
+    """Returns W_a, scaled as the hidden layer of this search wants it."""
+    return carried["hidden"].scaled(decoder.attention.query_proj.weight)
 
 
 def stack(carried: Carried, name: str, weights: List[Tensor], bias: Optional[Tensor]) -> None:
@@ -129,11 +135,9 @@ def multiply(carried: Carried, name: str, inputs: Tensor) -> Tensor:
 
 def enter(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carried) -> Tensor:
     """Lets the previous word enter, once the groups are those of ``encoder_out``: its gates and C_o E y_{t-1} + b_o."""
-    moved = follow(carried, encoder_out) or "padding_scores" not in carried
-    if moved:
-        padding_mask, rows = carried["padding_mask"], carried["state"].size(0)
-        of_rows = padding_mask.repeat_interleave(rows // padding_mask.size(0), dim=0)
-        carried["padding_scores"] = padding_scores(of_rows, carried["keys"].dtype)
+    if follow(carried, encoder_out) or "padding_scores" not in carried:
+        rows = carried["all_padding_scores"].index_select(0, order_of(encoder_out))
+        carried["padding_scores"] = rows.view(-1)
     return multiply(carried, "word", decoder.embed(words.squeeze(1)))
 
 
@@ -141,7 +145,7 @@ def look(query: Tensor, carried: Carried) -> Tensor:
     """Computes a_t of all beams of a sentence with the same keys, ``(groups, beams, src_len)``."""
     keys, padding_mask = carried["keys"], carried["padding_mask"]
     groups, src_len, attention_dim = keys.shape
-    layer = torch.add(query.view(groups, -1, 1, attention_dim), keys.unsqueeze(1), alpha=2).sigmoid_()
+    layer = carried["hidden"].layer(query.view(groups, -1, 1, attention_dim), keys.unsqueeze(1))
     scores = torch.addmv(carried["padding_scores"], layer.view(-1, attention_dim), carried["energy"])
     return torch.softmax(scores.view(groups, -1, src_len), dim=2).masked_fill(padding_mask.unsqueeze(1), 0.0)
 
