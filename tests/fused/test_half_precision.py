@@ -95,7 +95,9 @@ def history(recurrence, order, updates=50):
     for _ in range(updates):
         optimizer.zero_grad()
         logits = model(src_tokens, None, prev)[0].float()
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=1, reduction="sum")
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), wanted.flatten(), ignore_index=1, reduction="sum"
+        )
         optimizer.backward(loss)
         try:
             optimizer.clip_grad_norm(1.0)
