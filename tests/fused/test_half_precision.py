@@ -6,6 +6,7 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer
 from fused_support import ANNOTATION_DIM, GATES, orders
 from omegaconf import OmegaConf
 from support import SIZES, SOURCES, TARGETS, build_model, pad, shake
+from torch.nn.functional import cross_entropy
 
 from fairseq_bahdanau.attention import Source
 from fairseq_bahdanau.fused import hidden
@@ -13,6 +14,8 @@ from fairseq_bahdanau.recurrence import State
 
 ATTENTION_DIM = 512
 MOST = 2.5  # times the reference's error in the same type
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
+devices = pytest.mark.parametrize("device", ["cpu", GPU])
 
 
 def wide_decoder(recurrence, order, dtype):
@@ -33,16 +36,16 @@ def random_arguments(tgt_len, dtype):
     return tensors, mask
 
 
-def run(model, tensors, mask, dtype):
+def run(model, tensors, mask, dtype, device="cpu"):
     """What a loop returns in ``dtype``, and the gradients of all that it has read, by name."""
-    model = model.to(dtype)
+    model, mask = model.to(device, dtype), mask.to(device)
     embed_gates, state, context, keys, annotations = inputs = [
-        tensor.detach().to(dtype).requires_grad_() for tensor in tensors
+        tensor.detach().to(device, dtype).requires_grad_() for tensor in tensors
     ]
     states, attention = model.unroll(embed_gates, State(state, context), Source(keys, annotations, mask))
     found = {"states": states.cell, "contexts": states.context, "attention": attention}
     generator = torch.Generator().manual_seed(8)
-    weights = [torch.randn(output.shape, generator=generator).to(dtype) for output in found.values()]
+    weights = [torch.randn(output.shape, generator=generator).to(device, dtype) for output in found.values()]
     learnt = {name: parameter for name, parameter in model.named_parameters() if name.startswith("recurrence.c")}
     learnt.update({name: parameter for name, parameter in model.attention.named_parameters() if "key" not in name})
     learnt.update(zip(("embed_gates", "state", "keys", "annotations"), (inputs[i] for i in (0, 1, 3, 4))))
@@ -50,14 +53,15 @@ def run(model, tensors, mask, dtype):
     gradients = torch.autograd.grad(total, list(learnt.values()))
     assert {"energy", "query_proj.weight", "keys"} < set(learnt)
     found.update({f"gradient of {name}": gradient for name, gradient in zip(learnt, gradients)})
-    return {name: value.detach().double() for name, value in found.items()}
+    return {name: value.detach().cpu().double() for name, value in found.items()}
 
 
-def assert_as_near_as_the_reference(order, dtype, tgt_len):
+def assert_as_near_as_the_reference(order, dtype, tgt_len, device):
     tensors, mask = random_arguments(tgt_len, dtype)
     exact = run(wide_decoder("reference", order, dtype), tensors, mask, torch.float64)
     theirs, ours = (
-        run(wide_decoder(recurrence, order, dtype), tensors, mask, dtype) for recurrence in ("reference", "fused")
+        run(wide_decoder(recurrence, order, dtype), tensors, mask, dtype, device)
+        for recurrence in ("reference", "fused")
     )
     ratios = {
         name: ((ours[name] - value).norm() / (theirs[name] - value).norm()).item() for name, value in exact.items()
@@ -66,19 +70,21 @@ def assert_as_near_as_the_reference(order, dtype, tgt_len):
 
 
 @orders
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_v_of_any_sum_is_as_near_to_float64_as_in_the_reference(order, dtype):
+@devices
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_v_of_any_sum_is_as_near_to_float64_as_in_the_reference(order, dtype, device):
     """The scores of a sigmoid are larger by the sum of v, and are rounded at that size."""
-    assert_as_near_as_the_reference(order, dtype, tgt_len=20)
+    assert_as_near_as_the_reference(order, dtype, tgt_len=20, device=device)
 
 
 @orders
-def test_so_are_long_targets(order):
-    assert_as_near_as_the_reference(order, torch.float16, tgt_len=200)
+@devices
+def test_so_are_long_targets(order, device):
+    assert_as_near_as_the_reference(order, torch.float16, tgt_len=200, device=device)
 
 
 def fp16_optimizer(parameters):
-    """fairseq's optimizer of ``--fp16``; the scale of its losses grows after four updates without an overflow."""
+    """The optimizer of fairseq's ``--fp16``; the scale of its losses grows after four updates without an overflow."""
     common = {"fp16_no_flatten_grads": True, "fp16_init_scale": 2**13, "fp16_scale_window": 4}
     common.update({"fp16_scale_tolerance": 0.0, "threshold_loss_scale": None, "min_loss_scale": 1e-4, "tpu": False})
     adam = {"_name": "adam", "lr": [0.003], "adam_betas": "(0.9, 0.999)", "adam_eps": 1e-8, "weight_decay": 0.0}
@@ -95,9 +101,7 @@ def history(recurrence, order, updates=50):
     for _ in range(updates):
         optimizer.zero_grad()
         logits = model(src_tokens, None, prev)[0].float()
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), wanted.flatten(), ignore_index=1, reduction="sum"
-        )
+        loss = cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=1, reduction="sum")
         optimizer.backward(loss)
         try:
             optimizer.clip_grad_norm(1.0)
