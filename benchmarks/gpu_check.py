@@ -1,0 +1,125 @@
+"""Checks on a GPU that every path of the model is right, and measures whether the fused one is fastest.
+
+    python benchmarks/gpu_check.py
+
+It prints the machine, then rows PASS|FAIL|SLOW name value bound and SKIP name reason, then a verdict. The exit status
+is 0 where all is correct and the fused path trains faster than the readable one and fairseq's own models, else 1.
+--device cpu does what needs no GPU; --quick is that for tests, in small sizes.
+"""
+
+import argparse
+import faulthandler
+import logging
+import os
+import platform
+import subprocess
+import sys
+import threading
+from importlib import metadata
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # where the package is not installed
+
+import conditions
+import gpu_paths
+import torch
+from gpu_report import Report, Setting
+
+
+class Group(NamedTuple):
+    """Names a group of rows."""
+
+    name: str
+    rows: Callable[[Setting, Report], None]
+
+
+GROUPS: Dict[str, Group] = {
+    "a": Group("decoder", gpu_paths.decoder_rows),
+    "b": Group("encoder", gpu_paths.encoder_rows),
+}
+# Seconds: no row is begun after the first, and after the second the program ends wherever it is.
+LIMIT, GRACE = 170.0, 25.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command line."""
+    groups = ", ".join(f"{letter} {group.name}" for letter, group in GROUPS.items())
+    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--device", choices=["cpu", "cuda"], default="cuda", help="where (default: cuda)")
+    result.add_argument("--only", default=",".join(GROUPS), help=f"letters, with commas between: {groups}")
+    result.add_argument("--quick", action="store_true", help="small sizes only, without the rows that take long")
+    result.add_argument("--limit", type=float, default=LIMIT, help=f"seconds for all rows (default: {LIMIT:.0f})")
+    return result
+
+
+def driver() -> str:
+    """Returns the version of the driver, as nvidia-smi tells it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=10).stdout.split("\n")[0]
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+
+
+def version(package: str) -> str:
+    """Returns the version of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def machine(setting: Setting) -> List[str]:
+    """Returns what the figures depend on."""
+    lines = [f"commit: {conditions.commit(conditions.ROOT)}", f"Python: {platform.python_version()}"]
+    lines += [f"torch: {torch.__version__}", f"triton: {version('triton')}"]
+    if not setting.on_gpu:
+        return [f"device: CPU, {conditions.processor()}, threads: {torch.get_num_threads()}", *lines]
+    name, count = torch.cuda.get_device_name(), torch.cuda.device_count()
+    gpu = [f"device: {name}, {count} in all", f"driver: {driver()}", f"cuDNN: {torch.backends.cudnn.version()}"]
+    return [*gpu, *lines, f"host: {conditions.processor()}, cores: {os.cpu_count()}"]
+
+
+def end_after(report: Report, seconds: float) -> threading.Timer:
+    """Makes what ends a program that hangs, with a verdict and with where it was."""
+
+    def end() -> None:
+        report.info(f"hangs or is too slow: ended after {report.seconds():.0f} s, stack on standard error")
+        report.failed.append("time")
+        faulthandler.dump_traceback(all_threads=True)
+        report.verdict()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    return timer
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Checks what is asked for; returns the exit status."""
+    args = parser().parse_args(arguments)
+    letters = args.only.split(",")
+    unknown = [letter for letter in letters if letter not in GROUPS]
+    if unknown:
+        parser().error(f"--only: no group is called {', '.join(unknown)}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser().error("there is no GPU that this PyTorch sees: --device cpu checks what needs none")
+    logging.disable(logging.INFO)  # fairseq's
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    setting = Setting(torch.device(args.device), args.quick)
+    report = Report(setting, args.limit)
+    timer = end_after(report, args.limit + GRACE)
+    timer.start()
+    print(*machine(setting), sep="\n", flush=True)
+    for letter in letters:
+        started, group = report.seconds(), GROUPS[letter]
+        report.attempt(group.name, lambda group=group: group.rows(setting, report))
+        report.info(f"{letter} {group.name}: {report.seconds() - started:.1f} s")
+    report.info(f"all: {report.seconds():.1f} s")
+    timer.cancel()
+    return report.verdict()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
