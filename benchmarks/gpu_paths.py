@@ -3,7 +3,8 @@
 A path may be as wrong as the readable one is in that precision on that device, and little more.
 """
 
-from typing import Dict, Tuple
+import collections
+from typing import Dict, List, Tuple
 
 import torch
 from batches import make_dictionary
@@ -92,7 +93,7 @@ class Comparison:
     def __init__(self, setting: Setting, size: Size):
         self.setting, self.size = setting, size
         self.decoders: Dict[str, BahdanauDecoder] = {}
-        self.exact: Dict[Tuple[str, str], Dict[str, Tensor]] = {}
+        self.exact: Dict[Tuple[str, str, int], Dict[str, Tensor]] = {}
         self.theirs: Dict[str, Dict[Place, float]] = {}
 
     def prepare(self, order: str) -> None:
@@ -100,21 +101,26 @@ class Comparison:
         if order not in self.decoders:
             decoder = make_decoder(self.size, order)
             exact = along("reference", order, decoder, EXACT, torch.device("cpu"))
-            for name, layout in LAYOUTS.items():
-                found = decoded(exact, random_inputs(self.size, layout), EXACT)
-                self.exact[order, name] = {key: value.to(self.setting.device) for key, value in found.items()}
+            for name, draw in self.cases():
+                found = decoded(exact, random_inputs(self.size, LAYOUTS[name], draw), EXACT)
+                self.exact[order, name, draw] = {key: value.to(self.setting.device) for key, value in found.items()}
             self.decoders[order] = decoder
 
+    def cases(self) -> List[Tuple[str, int]]:
+        """Returns all names of layouts and numbers of draws."""
+        return [(name, draw) for name in LAYOUTS for draw in range(self.size.draws)]
+
     def errors(self, path: str, way: Precision) -> Dict[Place, float]:
-        """Returns the errors of a path in all orders and layouts."""
-        result = {}
+        """Returns the errors of a path in all orders and layouts: over the draws, the root of the mean square."""
+        squares: Dict[Place, float] = collections.defaultdict(float)
         for order in ORDERS:
             self.prepare(order)
             decoder = along(path, order, self.decoders[order], way, self.setting.device)
-            for name, layout in LAYOUTS.items():
-                found = errors(decoded(decoder, random_inputs(self.size, layout), way), self.exact[order, name])
-                result.update({(order, name, quantity): error for quantity, error in found.items()})
-        return result
+            for name, draw in self.cases():
+                found = decoded(decoder, random_inputs(self.size, LAYOUTS[name], draw), way)
+                for quantity, error in errors(found, self.exact[order, name, draw]).items():
+                    squares[order, name, quantity] += error**2 / self.size.draws
+        return {place: square**0.5 for place, square in squares.items()}
 
     def row(self, report: Report, name: str, path: str, way: Precision) -> None:
         """Prints the row of a path: its greatest error, by the reference's or, of that itself, by eps."""
