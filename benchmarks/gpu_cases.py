@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fairseq_bahdanau.decoder import BahdanauDecoder
 from fairseq_bahdanau.fused import Fused
-from fairseq_bahdanau.model import BahdanauConfig, build_decoder
+from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel, build_decoder
 
 # Every path by what it gives a decoder and an encoder of an order as ``fused``: None is the readable code.
 PATHS: Dict[str, Callable[[str], Optional[Any]]] = {
@@ -116,7 +116,7 @@ def config(size: Size, order: str) -> BahdanauConfig:
             decoder_embed_dim=size.embed,
             decoder_hidden_size=size.hidden,
             attention_dim=size.attention,
-            maxout_dim=8,
+            maxout_dim=size.embed,
             dropout=0.0,
             decoder_order=order,
             recurrence="reference",
@@ -146,11 +146,13 @@ def make_decoder(size: Size, order: str) -> BahdanauDecoder:
 
 
 def along(path: str, order: str, module: nn.Module, precision: Precision, device: torch.device) -> nn.Module:
-    """Returns a copy of a decoder or an encoder that takes this path."""
+    """Returns a copy of a decoder, an encoder or a model that takes this path."""
     twin = copy.deepcopy(module).to(device, precision.of_module())
-    twin.fused = PATHS[path](order)
-    if twin.fused is not None and isinstance(twin, BahdanauDecoder) and not twin.fused.covers(twin):
-        raise RuntimeError(f"{path} does not cover this decoder")
+    parts = [twin.encoder, twin.decoder] if isinstance(twin, BahdanauModel) else [twin]
+    for part in parts:
+        part.fused = PATHS[path](order)
+        if part.fused is not None and isinstance(part, BahdanauDecoder) and not part.fused.covers(part):
+            raise RuntimeError(f"{path} does not cover this decoder")
     return twin
 
 

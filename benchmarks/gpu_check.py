@@ -22,7 +22,9 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # where the package is not installed
 
 import conditions
+import gpu_device
 import gpu_paths
+import gpu_runs
 import torch
 from gpu_report import Report, Setting
 
@@ -37,6 +39,11 @@ class Group(NamedTuple):
 GROUPS: Dict[str, Group] = {
     "a": Group("decoder", gpu_paths.decoder_rows),
     "b": Group("encoder", gpu_paths.encoder_rows),
+    "c": Group("training", gpu_runs.training_rows),
+    "d": Group("search", gpu_runs.search_rows),
+    "e": Group("waiting", gpu_device.waiting_rows),
+    "f": Group("memory", gpu_device.memory_rows),
+    "g": Group("streams", gpu_device.stream_rows),
 }
 # Seconds: no row is begun after the first, and after the second the program ends wherever it is.
 LIMIT, GRACE = 170.0, 25.0

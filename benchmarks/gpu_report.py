@@ -21,6 +21,11 @@ class Setting(NamedTuple):
         """Tells whether the rows that need hardware have it."""
         return self.device.type == "cuda"
 
+    @property
+    def updates(self) -> int:
+        """Returns how many updates a short training has."""
+        return 16 if self.quick else 50
+
     def wait(self) -> None:
         """Waits until the device has done all that it was given, so that an error shows in its own row."""
         if self.on_gpu:
