@@ -25,6 +25,7 @@ import conditions
 import gpu_device
 import gpu_paths
 import gpu_runs
+import gpu_speed
 import torch
 from gpu_report import Report, Setting
 
@@ -42,11 +43,12 @@ GROUPS: Dict[str, Group] = {
     "c": Group("training", gpu_runs.training_rows),
     "d": Group("search", gpu_runs.search_rows),
     "e": Group("waiting", gpu_device.waiting_rows),
-    "f": Group("memory", gpu_device.memory_rows),
     "g": Group("streams", gpu_device.stream_rows),
+    "h": Group("speed", gpu_speed.speed_rows),
+    "f": Group("memory", gpu_device.memory_rows),
 }
-# Seconds: no row is begun after the first, and after the second the program ends wherever it is.
-LIMIT, GRACE = 170.0, 25.0
+# Seconds: no row is begun after the first, and so much later the program ends wherever it is.
+LIMITS, GRACE = {"cuda": 150.0, "cpu": 3600.0}, 35.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--device", choices=["cpu", "cuda"], default="cuda", help="where (default: cuda)")
     result.add_argument("--only", default=",".join(GROUPS), help=f"letters, with commas between: {groups}")
     result.add_argument("--quick", action="store_true", help="small sizes only, without the rows that take long")
-    result.add_argument("--limit", type=float, default=LIMIT, help=f"seconds for all rows (default: {LIMIT:.0f})")
+    result.add_argument("--limit", type=float, help="seconds for all rows (default: 150, on a CPU an hour)")
     return result
 
 
@@ -77,9 +79,17 @@ def version(package: str) -> str:
         return "not installed"
 
 
+def commit() -> str:
+    """Returns the commit, where there are git and a clone."""
+    try:
+        return conditions.commit(conditions.ROOT)
+    except OSError:
+        return "unknown"
+
+
 def machine(setting: Setting) -> List[str]:
     """Returns what the figures depend on."""
-    lines = [f"commit: {conditions.commit(conditions.ROOT)}", f"Python: {platform.python_version()}"]
+    lines = [f"commit: {commit()}", f"Python: {platform.python_version()}"]
     lines += [f"torch: {torch.__version__}", f"triton: {version('triton')}"]
     if not setting.on_gpu:
         return [f"device: CPU, {conditions.processor()}, threads: {torch.get_num_threads()}", *lines]
@@ -103,6 +113,16 @@ def end_after(report: Report, seconds: float) -> threading.Timer:
     return timer
 
 
+def check(report: Report, letters: List[str]) -> None:
+    """Prints the machine, and the rows of these groups."""
+    report.attempt("machine", lambda: print(*machine(report.setting), sep="\n", flush=True))
+    for letter in letters:
+        started, group = report.seconds(), GROUPS[letter]
+        report.attempt(group.name, lambda group=group: group.rows(report.setting, report))
+        report.info(f"{letter} {group.name}: {report.seconds() - started:.1f} s")
+    report.info(f"all: {report.seconds():.1f} s")
+
+
 def main(arguments: Optional[List[str]] = None) -> int:
     """Checks what is asked for; returns the exit status."""
     args = parser().parse_args(arguments)
@@ -112,19 +132,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
         parser().error(f"--only: no group is called {', '.join(unknown)}")
     if args.device == "cuda" and not torch.cuda.is_available():
         parser().error("there is no GPU that this PyTorch sees: --device cpu checks what needs none")
-    logging.disable(logging.INFO)  # fairseq's
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    setting = Setting(torch.device(args.device), args.quick)
-    report = Report(setting, args.limit)
-    timer = end_after(report, args.limit + GRACE)
+    report = Report(Setting(torch.device(args.device), args.quick), args.limit or LIMITS[args.device])
+    timer, disabled = end_after(report, report.limit + GRACE), logging.root.manager.disable
+    logging.disable(logging.INFO)  # fairseq's
     timer.start()
-    print(*machine(setting), sep="\n", flush=True)
-    for letter in letters:
-        started, group = report.seconds(), GROUPS[letter]
-        report.attempt(group.name, lambda group=group: group.rows(setting, report))
-        report.info(f"{letter} {group.name}: {report.seconds() - started:.1f} s")
-    report.info(f"all: {report.seconds():.1f} s")
-    timer.cancel()
+    try:
+        check(report, letters)
+    finally:
+        timer.cancel()
+        logging.disable(disabled)
     return report.verdict()
 
 
