@@ -48,7 +48,7 @@ GROUPS: Dict[str, Group] = {
     "f": Group("memory", gpu_device.memory_rows),
 }
 # Seconds: no row is begun after the first, and so much later the program ends wherever it is.
-LIMITS, GRACE = {"cuda": 150.0, "cpu": 3600.0}, 35.0
+LIMITS, GRACE = {"cuda": 150.0, "cpu": 3600.0}, 30.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,7 +104,7 @@ def end_after(report: Report, seconds: float) -> threading.Timer:
     def end() -> None:
         report.info(f"hangs or is too slow: ended after {report.seconds():.0f} s, stack on standard error")
         report.failed.append("time")
-        faulthandler.dump_traceback(all_threads=True)
+        faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
         report.verdict()
         os._exit(1)
 
@@ -135,12 +135,15 @@ def main(arguments: Optional[List[str]] = None) -> int:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     report = Report(Setting(torch.device(args.device), args.quick), args.limit or LIMITS[args.device])
     timer, disabled = end_after(report, report.limit + GRACE), logging.root.manager.disable
+    # The timer needs Python's lock; this does not, but cannot give a verdict.
+    faulthandler.dump_traceback_later(report.limit + GRACE + 5, exit=True, file=sys.__stderr__)
     logging.disable(logging.INFO)  # fairseq's
     timer.start()
     try:
         check(report, letters)
     finally:
         timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
         logging.disable(disabled)
     return report.verdict()
 
