@@ -31,21 +31,22 @@ from gpu_report import Report, Setting
 
 
 class Group(NamedTuple):
-    """Names a group of rows."""
+    """Names a group of rows, and its share of the time on a GPU, so that a slow one does not end the others."""
 
     name: str
+    seconds: float
     rows: Callable[[Setting, Report], None]
 
 
 GROUPS: Dict[str, Group] = {
-    "a": Group("decoder", gpu_paths.decoder_rows),
-    "b": Group("encoder", gpu_paths.encoder_rows),
-    "c": Group("training", gpu_runs.training_rows),
-    "d": Group("search", gpu_runs.search_rows),
-    "e": Group("waiting", gpu_device.waiting_rows),
-    "g": Group("streams", gpu_device.stream_rows),
-    "h": Group("speed", gpu_speed.speed_rows),
-    "f": Group("memory", gpu_device.memory_rows),
+    "a": Group("decoder", 60, gpu_paths.decoder_rows),
+    "b": Group("encoder", 15, gpu_paths.encoder_rows),
+    "c": Group("training", 25, gpu_runs.training_rows),
+    "d": Group("search", 15, gpu_runs.search_rows),
+    "e": Group("waiting", 10, gpu_device.waiting_rows),
+    "g": Group("streams", 15, gpu_device.stream_rows),
+    "h": Group("speed", 65, gpu_speed.speed_rows),
+    "f": Group("memory", 15, gpu_device.memory_rows),
 }
 # Seconds: no row is begun after the first, and so much later the program ends wherever it is.
 LIMITS, GRACE = {"cuda": 150.0, "cpu": 3600.0}, 30.0
@@ -118,6 +119,8 @@ def check(report: Report, letters: List[str]) -> None:
     report.attempt("machine", lambda: print(*machine(report.setting), sep="\n", flush=True))
     for letter in letters:
         started, group = report.seconds(), GROUPS[letter]
+        if report.setting.on_gpu:
+            report.share(group.seconds)
         report.attempt(group.name, lambda group=group: group.rows(report.setting, report))
         report.info(f"{letter} {group.name}: {report.seconds() - started:.1f} s")
     report.info(f"all: {report.seconds():.1f} s")

@@ -46,8 +46,13 @@ class Report:
 
     def __init__(self, setting: Setting, limit: float):
         self.setting, self.limit, self.started = setting, limit, time.monotonic()
+        self.end = limit
         self.failed: List[str] = []
         self.faster = math.nan  # the figure of the verdict; not measured yet
+
+    def share(self, seconds: float) -> None:
+        """Begins a group of rows, the last of which begins no later than so many seconds from now."""
+        self.end = min(self.limit, self.seconds() + seconds)
 
     def seconds(self) -> float:
         """Returns how long this has taken."""
@@ -75,8 +80,8 @@ class Report:
     def attempt(self, name: str, work: Callable[[], None]) -> None:
         """Calls ``work``, which prints rows; where it raises, that is a row which fails, with what was raised."""
         try:
-            if self.seconds() > self.limit:
-                raise OutOfTime(f"not begun, {self.limit:.0f} s are over")
+            if self.seconds() > self.end:
+                raise OutOfTime(f"not begun, {self.end:.0f} s are over")
             work()
             self.setting.wait()
         except Exception as error:  # any: the other rows must not depend on it

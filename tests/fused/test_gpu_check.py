@@ -63,7 +63,7 @@ def test_what_is_wrong_fails_and_the_rest_goes_on(monkeypatch, capsys):
     monkeypatch.setitem(gpu_cases.PATHS, "wrong", Wrong)
     monkeypatch.setitem(gpu_cases.PATHS, "crashing", Crashing)
     monkeypatch.setattr(gpu_paths, "QUICK", ("hidden-6",))
-    monkeypatch.setitem(gpu_cases.SIZES, "hidden-6", gpu_cases.SIZES["hidden-6"]._replace(draws=2))
+    monkeypatch.setattr(gpu_paths, "ORDERS", gpu_cases.ORDERS[:1])
     assert gpu_check.main(["--device", "cpu", "--quick", "--only", "a"]) == 1
     printed = capsys.readouterr().out
     assert {name.split("-")[1] for name in rows(printed, "PASS")} >= {"reference", "fused"}
