@@ -80,7 +80,7 @@ SIZES = {
     "hidden-512-shifted-v": Size(256, 256, 512, 512, shift=0.05),
     "hidden-1000": Size(620, 1000, 1000, 1000, draws=1),
 }
-QUICK = ("hidden-6", "hidden-40")
+QUICK = ("hidden-40",)
 
 
 class Layout(NamedTuple):

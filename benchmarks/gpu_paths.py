@@ -34,8 +34,8 @@ from fairseq_bahdanau.encoder import RecurrentEncoder
 from fairseq_bahdanau.model import build_encoder
 from fairseq_bahdanau.recurrence import State
 
-# Bounds: a path's error by the reference's; the reference's own error, and the encoder's, by eps. The second are several
-# times what a CPU has, where sums in float32 have many terms for their digits: they are for what is wrong, not rounded.
+# Bounds: a path's error by the reference's; the reference's own error, and the encoder's, by eps. The second are three
+# times what a CPU has: they are for what is wrong, not rounded. A sum in float32 has more terms for its digits.
 TIMES_REFERENCE, TIMES_EPS = 2.5, {torch.float32: 64, torch.float16: 16, torch.bfloat16: 16}
 ENCODER_SIZES, ENCODER_QUICK = (6, 1000, 1024), (6, 40)
 # Words of the encoder's rows, and on which side their padding stands.

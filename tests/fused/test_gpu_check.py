@@ -62,15 +62,14 @@ class Crashing(Fused):
 def test_what_is_wrong_fails_and_the_rest_goes_on(monkeypatch, capsys):
     monkeypatch.setitem(gpu_cases.PATHS, "wrong", Wrong)
     monkeypatch.setitem(gpu_cases.PATHS, "crashing", Crashing)
-    monkeypatch.setattr(gpu_paths, "QUICK", ("hidden-6",))
     monkeypatch.setattr(gpu_paths, "ORDERS", gpu_cases.ORDERS[:1])
     assert gpu_check.main(["--device", "cpu", "--quick", "--only", "a"]) == 1
     printed = capsys.readouterr().out
     assert {name.split("-")[1] for name in rows(printed, "PASS")} >= {"reference", "fused"}
     failed = rows(printed, "FAIL")
-    assert {"decoder-wrong-fp32-hidden-6", "decoder-wrong-fp16-hidden-6"} < set(failed)
+    assert {"decoder-wrong-fp32-hidden-40", "decoder-wrong-fp16-hidden-40"} < set(failed)
     assert {name.split("-")[1] for name in failed} == {"wrong", "crashing"}
-    assert "FAIL decoder-crashing-fp32-hidden-6 RuntimeError: " in printed
+    assert "FAIL decoder-crashing-fp32-hidden-40 RuntimeError: " in printed
     assert printed.splitlines()[-1] == "VERDICT: correct no, faster not measured"
 
 
