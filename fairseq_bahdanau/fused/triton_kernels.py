@@ -98,7 +98,7 @@ def gru_backward(
 ):  # fmt: skip
     """Goes back through :func:`gru_forward`.
 
-    Sizes beside those there: gradient like columns, by_after (rows, steps, size); carry, product and passed (rows, size).
+    Sizes beside those there: gradient like columns, by_after (rows, steps, size); carry, product, passed (rows, size).
     """
     row = tl.program_id(0).to(tl.int64)
     place = t * rows + row
