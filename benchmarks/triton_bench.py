@@ -49,9 +49,9 @@ CHECKED = (5, 7, 4, 41, 70, 24), (3, 1, 1, 6, 6, 4), (64, 16, 16, 256, 256, 384)
 TIMED = (64, 16, 16, 256, 256, 384), (64, 16, 16, 512, 512, 1024), (112, 32, 32, 1024, 1024, 2048)
 TIMED += ((448, 32, 32, 1024, 1024, 2048),)
 DTYPES = torch.bfloat16, torch.float32
-# Elements of a tile, stages of its loads, warps; the first is what the package has.
-TILES = (4096, 1, None), (4096, 2, None), (4096, 3, None), (2048, 1, None), (2048, 2, None), (8192, 1, None)
-TILES += (8192, 2, None), (4096, 1, 4), (4096, 1, 16)
+# Elements of a tile, stages of its loads, warps; None is what the package has.
+TILES = (None, (4096, 2, 8), (4096, 3, 8), (2048, 1, 4), (2048, 2, 4), (8192, 1, 8), (8192, 1, 16), (4096, 1, 8))
+TILES += ((4096, 1, 16),)
 TILE = triton_launch.tile
 
 
@@ -196,32 +196,36 @@ def time_loops(order, size, dtype):
     print(f"TIME ms {order} {size} {str(dtype)[6:]}: {line}", flush=True)
 
 
-def set_tile(elements, stages, warps):
-    """Sets what a program takes at once."""
-    triton_launch.TILE = elements
-    changes = {"STAGES": stages, **({"num_warps": warps} if warps else {})}
-    triton_launch.tile = lambda *sizes: {**TILE(*sizes), **changes}
+def set_tile(setting):
+    """Sets what a program takes at once, one of ``TILES``."""
+
+    def changed(*sizes):
+        elements, stages, warps = setting
+        source = TILE(*sizes)["SOURCE"]
+        return {"SOURCE": source, "BLOCK": max(8, elements // source), "STAGES": stages, "num_warps": warps}
+
+    triton_launch.tile = TILE if setting is None else changed
 
 
 def tune(order, size, dtype):
     """Prints times of other tiles, each captured in a graph, one line for all."""
     example, found = Example(order, size, dtype, DEVICE, padded=False), []
     for setting in TILES:
-        set_tile(*setting)
+        set_tile(setting)
         try:
             graph = captured(lambda: example.run(TRITON[order]))
             found.append(f"{setting} {milliseconds({'triton': graph.replay}, 10)['triton']:.2f}")
         except Exception as error:
             found.append(f"{setting} {error!r:.60}")
-    set_tile(*TILES[0])
+    set_tile(None)
     print(f"TUNE ms (tile, stages, warps) {order} {size} {str(dtype)[6:]}: {', '.join(found)}", flush=True)
 
 
 def compile_for(order, size, dtype, setting):
     """Fills Triton's cache with what :func:`time_loops` and :func:`tune` launch."""
-    set_tile(*setting)
+    set_tile(setting)
     Example(order, size, dtype, DEVICE, padded=False).run(TRITON[order])
-    set_tile(*TILES[0])
+    set_tile(None)
 
 
 def attempt(function, *arguments):

@@ -1,13 +1,13 @@
 """The loop in Triton against the reference's in float64, on a GPU, or in Triton's interpreter where there is none."""
 
-import functools
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
 import torch
-from fused_support import LAYOUTS
+from fused_support import LAYOUTS, LOOPS
 from support import ROOT, SIZES, build_model, shake
 
 from fairseq_bahdanau.attention import Source
@@ -20,13 +20,9 @@ if DEVICE == "cpu":
 pytest.importorskip("triton")
 import triton_support  # noqa: E402, F401
 
-from fairseq_bahdanau.fused import triton_conditional, triton_kernels, triton_launch, triton_loop  # noqa: E402
+from fairseq_bahdanau.fused import triton_choice, triton_kernels, triton_launch  # noqa: E402
 
-TWINS = {
-    "look-update-generate": triton_loop.unroll,
-    "update-look-generate": functools.partial(triton_loop.unroll, looks_late=True),
-    "update-look-update-generate": triton_conditional.unroll,
-}
+TWINS = {order: triton_choice.twin(order) for order in LOOPS}
 ODD = {"decoder_hidden_size": 41, "attention_dim": 70}  # several blocks of a small tile, the last not full
 RESULTS = ("states", "contexts", "attention")
 INPUTS = ("embed_gates", "state", "context", "keys", "annotations")
@@ -137,6 +133,28 @@ def test_rows_read_their_sentences_by_the_order():
     wanted = step(triton_launch.Read(keys[order], values[order], energy, mask[order]), None)
     for one, other in zip(found, wanted):
         assert torch.equal(one, other)
+
+
+@orders
+def test_the_option_chooses_it_where_it_can_run(order, caplog, monkeypatch):
+    def loop(dtype):
+        model = shake(build_model(decoder_order=order, recurrence="triton")).to(DEVICE, dtype).train().decoder
+        _, tensors, mask = example(order, LAYOUTS["right"], 2)
+        embed_gates, state, context, keys, annotations = (tensor.to(DEVICE, dtype) for tensor in tensors)
+        states, _ = model.unroll(embed_gates, State(state, context), Source(keys, annotations, mask.to(DEVICE)))
+        return type(states.cell.grad_fn).__name__
+
+    caplog.set_level(logging.INFO)
+    in_triton = "TritonConditionalLoopBackward" if order == "update-look-update-generate" else "TritonLoopBackward"
+    assert loop(torch.float32) == in_triton and "Triton" not in caplog.text
+    assert loop(torch.float64) == LOOPS[order]
+    assert "--recurrence triton: Triton has no loop in torch.float64: the loop runs as --recurrence" in caplog.text
+    monkeypatch.setattr(triton_choice.importlib.util, "find_spec", lambda name: None)
+    assert loop(torch.float32) == LOOPS[order] and "Triton is not installed" in caplog.text
+    monkeypatch.undo()
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    if DEVICE == "cpu":
+        assert loop(torch.float32) == LOOPS[order] and "Triton has no loop on the device cpu" in caplog.text
 
 
 def test_kernels_compile_and_spill_no_registers():
