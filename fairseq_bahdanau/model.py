@@ -19,9 +19,10 @@ from .fused import Fused, uncovered_option
 from .guards.dictionaries import NAME, checksums, require_same
 from .initialization import PAPER, initialize
 from .options import (
-    FUSED,
     HARD,
     ON,
+    REFERENCE,
+    TRITON,
     BahdanauConfig,
     annotation_dim,
     check_combinations,
@@ -60,7 +61,7 @@ def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
         dictionary,
         embedding,
         rnn,
-        fused=Fused(cfg.decoder_order) if cfg.recurrence == FUSED and isinstance(rnn, nn.GRU) else None,
+        fused=Fused(cfg.decoder_order) if cfg.recurrence != REFERENCE and isinstance(rnn, nn.GRU) else None,
         hidden_size=size,
         bidirectional=bidirectional,
         word_dropout=cfg.source_word_dropout,
@@ -86,12 +87,12 @@ def build_attention(cfg: BahdanauConfig) -> Attention:
 
 def build_fused(cfg: BahdanauConfig) -> Optional[Fused]:
     """Makes the fast twin of the decoder that the options name; None, with a line in the log, where there is none."""
-    if cfg.recurrence != FUSED:
+    if cfg.recurrence == REFERENCE:
         return None
     uncovered = uncovered_option(cfg)
     if uncovered is None:
-        return Fused(cfg.decoder_order)
-    logger.info(f"--recurrence fused does not cover {uncovered}: the decoder runs as --recurrence reference")
+        return Fused(cfg.decoder_order, in_triton=cfg.recurrence == TRITON)
+    logger.info(f"--recurrence {cfg.recurrence} does not cover {uncovered}: the decoder runs as --recurrence reference")
     return None
 
 

@@ -17,7 +17,7 @@ from .recurrence import CELLS
 
 ON, OFF = "on", "off"
 SOFT, HARD = "soft", "hard"
-REFERENCE, FUSED = "reference", "fused"
+REFERENCE, FUSED, TRITON = "reference", "fused", "triton"
 
 
 def choices(table: Iterable[Tuple[str, str]], place: int) -> List[str]:
@@ -89,8 +89,12 @@ class BahdanauConfig(FairseqDataclass):
     readout_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on the maxout readout"})
     source_word_dropout: float = field(default=0.0, metadata={"help": "dropout of whole words of the source"})
     target_word_dropout: float = field(default=0.0, metadata={"help": "dropout of whole previous words of the target"})
-    recurrence: ChoiceEnum([REFERENCE, FUSED]) = field(
-        default=FUSED, metadata={"help": "the decoder's loop: as the equations read, or the same numbers faster"}
+    recurrence: ChoiceEnum([REFERENCE, FUSED, TRITON]) = field(
+        default=FUSED,
+        metadata={
+            "help": "the decoder's loop: as the equations read, or the same numbers faster; triton is for a GPU, where "
+            "it has two kernels a step"
+        },
     )
     init: ChoiceEnum([PAPER, GLOROT]) = field(
         default=GLOROT, metadata={"help": "initial values: the paper's, or Glorot's, which train better"}

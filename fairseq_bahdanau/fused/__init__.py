@@ -1,8 +1,9 @@
 """The fused code gives the numbers of a model from fewer and larger operations, for every order of a step that looks.
 
 :class:`Fused` is what a decoder and an encoder are given, or are not. Each of its functions is the twin of a readable
-one, and is tested equal to it: ``loop.py`` and ``conditional.py`` of the decoder's ``unroll``, ``search.py`` of its
-``search_step``, ``encoder.py`` of ``RecurrentEncoder.read``, ``matmul.py`` of ``F.linear``.
+one, and is tested equal to it: ``loop.py`` and ``conditional.py`` of the decoder's ``unroll``, and so for a GPU
+``triton_loop.py`` and ``triton_conditional.py``; ``search.py`` of its ``search_step``, ``encoder.py`` of
+``RecurrentEncoder.read``, ``matmul.py`` of ``F.linear``.
 """
 
 import functools
@@ -16,7 +17,7 @@ from ..attention import AdditiveAttention, Source
 from ..plain import change_of
 from ..readout import MaxoutReadout
 from ..recurrence import ConditionalRecurrence, GRUCell, Recurrence, State
-from . import conditional, loop, search
+from . import conditional, loop, search, triton_choice
 from .encoder import read
 from .layers import Layers
 from .matmul import linear
@@ -89,12 +90,14 @@ class Fused:
 
     Args:
         order: the decoder's, one of ``ORDERS``
+        in_triton: whether :meth:`unroll` takes the loop in Triton, where it can run
     """
 
     read = staticmethod(read)
 
-    def __init__(self, order: str):
-        self.unroll, self.begin_search, self.search_step, self.layers = ORDERS[order]
+    def __init__(self, order: str, in_triton: bool = False):
+        self.loop, self.begin_search, self.search_step, self.layers = ORDERS[order]
+        self.order, self.in_triton = order, in_triton
         self.said: Set[str] = set()
 
     def covers(self, decoder: Layers) -> bool:
@@ -106,6 +109,18 @@ class Fused:
     def unrolls(self, decoder: Layers, embed_gates: Tensor, source: Source) -> bool:
         """Tells whether :attr:`unroll` applies: to plain layers, and where every row reads a sentence of its own."""
         return embed_gates.size(0) == source.keys.size(0) and self.covers(decoder)
+
+    def unroll(self, decoder: Any, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
+        """Takes all time steps, as the decoder's ``unroll`` does."""
+        loop = self.loop
+        if self.in_triton:
+            hindrance = triton_choice.hindrance(embed_gates)
+            if hindrance is None:
+                loop = triton_choice.twin(self.order)
+            elif hindrance not in self.said:
+                self.said.add(hindrance)
+                logger.info(f"--recurrence triton: Triton {hindrance}: the loop runs as --recurrence fused")
+        return loop(decoder, embed_gates, last, source)
 
     def reads(self, rnn: nn.Module, embedded: Tensor) -> bool:
         """Tells whether :func:`read` applies: to a plain ``nn.GRU``, on a CPU in training only."""

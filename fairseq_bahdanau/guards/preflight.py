@@ -7,6 +7,7 @@ here is read from the options as fairseq itself parses them.
 import ast
 import collections
 import contextlib
+import importlib.util
 import os
 import re
 from argparse import Namespace
@@ -39,6 +40,12 @@ class Refusal(NamedTuple):
 def without_gpu(args: Namespace) -> bool:
     """Says whether a command computes on the processor."""
     return args.cpu or not torch.cuda.is_available()
+
+
+def without_triton(args: Namespace) -> bool:
+    """Says whether Triton is missing, or has nothing to run on; its interpreter is for tests, and runs on anything."""
+    interprets = os.environ.get("TRITON_INTERPRET") == "1"
+    return importlib.util.find_spec("triton") is None or (without_gpu(args) and not interprets)
 
 
 def is_local(path: Optional[str]) -> bool:
@@ -95,6 +102,8 @@ REFUSALS = [
     Refusal("train", lambda a: a.fp16 and not a.memory_efficient_fp16 and without_gpu(a),
             "--fp16 without a GPU: fairseq fails: leave it out, or give --memory-efficient-fp16"),
     Refusal("train", lambda a: a.amp and without_gpu(a), "--amp without a GPU changes nothing: leave it out"),
+    Refusal("train", lambda a: getattr(a, "recurrence", None) == "triton" and without_triton(a),
+            "--recurrence triton needs a GPU, and Triton, which comes with PyTorch for a GPU: give --recurrence fused"),
     Refusal("train", lambda a: a.restore_file != "checkpoint_last.pt" and one_part(a) and no_files(a.restore_file),
             "--restore-file {restore_file}: no such file; training would begin anew"),
     Refusal("train", lambda a: no_place(a.save_dir), "--save-dir {save_dir}: is there, and no folder"),

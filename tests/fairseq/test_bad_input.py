@@ -48,6 +48,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(logging.root, "handlers", [])  # a command writes to the stream of the one before
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.delenv(SHOW, raising=False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)  # tests of the kernels set it
     monkeypatch.setattr(interactive, "buffered_read", interactive.buffered_read)
     monkeypatch.chdir(tmp_path)
 
@@ -131,6 +132,7 @@ CASES = [
     ("train", [*DATA, "--dropout", "2"], "--dropout must be at least 0 and less than 1, not 2.0"),
     ("train", [*DATA, "--fp16"], "--fp16 without a GPU: fairseq fails: leave it out"),
     ("train", [*DATA, "--amp"], "--amp without a GPU changes nothing: leave it out"),
+    ("train", [*DATA, "--recurrence", "triton"], "--recurrence triton needs a GPU, and Triton"),
     ("train", [*DATA, "--bf16"], "--bf16: fairseq takes it for a TPU here"),
     ("train", [*DATA, "--memory-efficient-bf16"], "--bf16: fairseq takes it for a TPU here"),
     ("train", [*DATA, "--save-dir", "{bad}/file"], "--save-dir {bad}/file: is there, and no folder"),
