@@ -1,6 +1,8 @@
 """Paths, precisions, sizes and layouts that are compared on a GPU are listed here, and made into modules and inputs."""
 
 import copy
+import functools
+import importlib.util
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
@@ -19,6 +21,8 @@ PATHS: Dict[str, Callable[[str], Optional[Any]]] = {
     "reference": lambda order: None,
     "fused": Fused,
 }
+if importlib.util.find_spec("triton") is not None and torch.cuda.is_available():
+    PATHS["triton"] = functools.partial(Fused, in_triton=True)
 ORDERS = ("look-update-generate", "update-look-generate", "update-look-update-generate")
 
 
