@@ -3,7 +3,7 @@
 import functools
 import importlib.util
 import os
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ def twin(order: str) -> Callable[..., Any]:
     """Returns the twin of an order's ``unroll`` in Triton, which is imported here and nowhere else."""
     from . import triton_conditional, triton_loop
 
-    twins = {
+    twins: Dict[str, Callable[..., Any]] = {
         "look-update-generate": triton_loop.unroll,
         "update-look-generate": functools.partial(triton_loop.unroll, looks_late=True),
         "update-look-update-generate": triton_conditional.unroll,

@@ -17,6 +17,8 @@ from fairseq_bahdanau.recurrence import State
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read where Triton and the kernels are imported
+else:
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # cuBLAS is deterministic only with it
 pytest.importorskip("triton")
 import triton_support  # noqa: E402, F401
 
