@@ -21,7 +21,7 @@ def tile(src_len: int, *sizes: int) -> Dict[str, int]:
     """Chooses the block of keys and values that a program takes at once, and its warps."""
     source = max(16, triton.next_power_of_2(src_len))
     block = max(8, min(TILE // source, 128, triton.next_power_of_2(max(sizes))))
-    warps = 16 if source * block > 8192 else 8 if source * block > 2048 else 4
+    warps = 16 if source * block > 4096 else 8 if source * block > 2048 else 4
     return {"SOURCE": source, "BLOCK": block, "STAGES": 1, "num_warps": warps}
 
 
