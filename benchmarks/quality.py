@@ -25,7 +25,7 @@ from fairseq_bahdanau.text import write_lines
 ROOT = Path(__file__).resolve().parent.parent
 NOTES, PAGE = ROOT / "benchmarks" / "rungs.json", ROOT / "docs" / "quality.md"
 BEGIN, END = "<!-- rungs: python benchmarks/quality.py report -->", "<!-- end of rungs -->"
-HEAD = ("rung", "validation perplexity", "BLEU", "chrF2", "parameters", "epochs", "CPU minutes", "seeds", "commit")
+METRICS = ("BLEU", "BLEU, tokenised, lower-cased", "chrF2")  # that a table shows, where its notes have them
 
 
 class Note(TypedDict):
@@ -98,12 +98,12 @@ def spread(values: List[Optional[float]], form: str) -> str:
     return mean if len(known) == 1 else f"{mean} ± {format(statistics.stdev(known), form)}"
 
 
-def row(notes: List[Note]) -> List[str]:
-    """Writes the row of one rung, from the notes of its seeds."""
+def row(notes: List[Note], metrics: List[str]) -> List[str]:
+    """Writes the row of one rung, from the notes of its seeds, with these metrics."""
     return [
         notes[0]["rung"],
         spread([one["perplexity"] for one in notes], ".2f"),
-        *(spread([one["scores"].get(name) for one in notes], ".2f") for name in ("BLEU", "chrF2")),
+        *(spread([one["scores"].get(name) for one in notes], ".2f") for name in metrics),
         f"{notes[0]['parameters']:,}",
         spread([one["epochs"] for one in notes], ".0f"),
         spread([one["cpu_minutes"] for one in notes], ".0f"),
@@ -118,14 +118,17 @@ def tables(notes: List[Note]) -> List[str]:
     for table in dict.fromkeys(note["table"] for note in notes):
         here = [note for note in notes if note["table"] == table]
         rungs = dict.fromkeys(note["rung"] for note in here)
-        rows = [row([note for note in here if note["rung"] == rung]) for rung in rungs]
+        metrics = [name for name in METRICS if any(name in note["scores"] for note in here)]
+        head = ("rung", "validation perplexity", *metrics, "parameters", "epochs", "CPU minutes", "seeds", "commit")
+        rows = [row([note for note in here if note["rung"] == rung], metrics) for rung in rungs]
         searches = "; ".join(dict.fromkeys(f"`{note['search']}`" for note in here))
         machines = "; ".join(dict.fromkeys(note["processor"] for note in here))
-        signatures = "; ".join(dict.fromkeys(f"`{note['signatures']['BLEU']}`" for note in here))
+        shown = [name for name in metrics if name.startswith("BLEU")]
+        signatures = "; ".join(dict.fromkeys(f"`{note['signatures'][name]}`" for name in shown for note in here))
         lines += [
             f"### {table}",
             "",
-            *markdown_table(HEAD, rows),
+            *markdown_table(head, rows),
             "",
             f"{machines}. {searches}. BLEU: {signatures}.",
             "",
