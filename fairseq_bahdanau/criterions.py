@@ -6,7 +6,7 @@ the gradient of the loss summed over the batch, which is some thousand times lon
 binds.
 """
 
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
@@ -39,7 +39,7 @@ class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCrite
         Raises:
             ValueError: the model gives no logits, or computes its probabilities in a way of its own
         """
-        require_logits(model)
+        require_logits(model, "blockwise_label_smoothed_cross_entropy")
         net_output = model(**sample["net_input"])
         logits, target = net_output[0], model.get_targets(sample, net_output)  # type: ignore[operator]
         if self.ignore_prefix_size > 0:
@@ -49,28 +49,32 @@ class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCrite
         loss, nll_loss = blockwise_loss(logits, target, self.eps, self.padding_idx)
         if reduce:
             loss, nll_loss = loss.sum(), nll_loss.sum()
-        sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
+        logging_output = self.logged(sample, loss.data, nll_loss.data, best, target)
+        return loss, logging_output["sample_size"], logging_output
+
+    def logged(self, sample: Dict, loss: Tensor, nll_loss: Tensor, best: Optional[Tensor], target: Tensor) -> Dict:
+        """Returns what fairseq's criterion logs of a batch; ``best`` are the model's words, None where nobody asks."""
         logging_output = {
-            "loss": loss.data,
-            "nll_loss": nll_loss.data,
+            "loss": loss,
+            "nll_loss": nll_loss,
             "ntokens": sample["ntokens"],
             "nsentences": sample["target"].size(0),
-            "sample_size": sample_size,
+            "sample_size": sample["target"].size(0) if self.sentence_avg else sample["ntokens"],
         }
         if best is not None:
-            is_word = target.ne(self.padding_idx)
+            is_word = target.ne(self.padding_idx).expand_as(best)
             logging_output["n_correct"] = int((best.eq(target) & is_word).sum())
             logging_output["total"] = int(is_word.sum())
-        return loss, sample_size, logging_output
+        return logging_output
 
 
-def require_logits(model: nn.Module) -> None:
-    """Raises ``ValueError`` where the probabilities of a model are not the softmax of what it returns."""
+def require_logits(model: nn.Module, criterion: str) -> None:
+    """Raises ``ValueError`` for a criterion where a model's probabilities are not the softmax of what it returns."""
     decoder = getattr(model, "decoder", model)
     adaptive = getattr(decoder, "adaptive_softmax", None) is not None
     if adaptive or any(getattr(type(decoder), name, None) is not kept for name, kept in PROBABILITIES.items()):
         raise ValueError(
-            "--criterion blockwise_label_smoothed_cross_entropy needs the logits of a softmax over all words, which "
+            f"--criterion {criterion} needs the logits of a softmax over all words, which "
             f"{type(decoder).__name__} does not give here: take --criterion "
             f"{'adaptive_loss' if adaptive else 'label_smoothed_cross_entropy'}"
         )

@@ -32,21 +32,16 @@ class BlockwiseLoss(torch.autograd.Function):
         writes, scale = ctx.needs_input_grad[0], HALF_SCALE if logits.dtype == torch.float16 else 1.0
         words = logits.size(1)
         share = smoothing / (words - 1)
-        rows = max(1, (CPU_BLOCK if logits.device.type == "cpu" else GPU_BLOCK) // words)
+        rows = max(1, block_size(logits) // words)
         dtype = torch.promote_types(logits.dtype, torch.float32)
         probabilities = logits.new_empty(min(rows, logits.size(0)), words, dtype=dtype)
         losses, nll_losses = (logits.new_empty(logits.size(0), dtype=dtype) for _ in range(2))
         parts = (part.split(rows) for part in (logits, target.unsqueeze(1), losses, nll_losses))
         for block, words_meant, loss, nll_loss in zip(*parts):
             p, scores = probabilities.narrow(0, 0, block.size(0)), block.to(dtype)
-            total, largest, meant = scores.sum(dim=1), scores.amax(dim=1), scores.gather(1, words_meant).squeeze(1)
-            torch.softmax(scores, dim=1, out=p)
-            # The largest probability is at least 1 / V, so its logarithm is exact enough for all of them.
-            log_sum = largest - p.amax(dim=1).log()
-            torch.sub(log_sum, meant, out=nll_loss)
-            torch.mul(words * log_sum - total, share, out=loss).add_(nll_loss, alpha=1 - smoothing - share)
+            losses_of(scores, words_meant, smoothing, p, loss, nll_loss)
             if writes:
-                p.scatter_add_(1, words_meant, torch.full_like(meant, smoothing + share - 1).unsqueeze(1))
+                p.scatter_add_(1, words_meant, torch.full_like(words_meant, smoothing + share - 1, dtype=dtype))
                 torch.add(p.mul_(scale) if scale != 1 else p, -share * scale, out=block)
         is_padding = target.eq(padding_idx)
         ctx.save_for_backward(logits.detach(), is_padding)  # detached, since it now holds no logits
@@ -61,13 +56,44 @@ class BlockwiseLoss(torch.autograd.Function):
         """Returns the gradient of the logits, which :meth:`forward` wrote; padding's is 0."""
         gradient, is_padding = ctx.saved_tensors
         factors = losses_gradient.masked_fill(is_padding, 0.0).div(ctx.scale)
-        if gradient.device.type == "cpu":  # where it costs nothing to look: most factors are 1
-            changed = factors.ne(1).nonzero().squeeze(1)
-            rows = gradient.index_select(0, changed) * factors.index_select(0, changed).unsqueeze(1)
-            gradient.index_copy_(0, changed, rows.to(gradient.dtype))
-        else:
-            gradient.mul_(factors.unsqueeze(1))
+        scale_rows(gradient, factors)
         return gradient, None, None, None
+
+
+def block_size(logits: Tensor) -> int:
+    """Says how many logits make a block on their device."""
+    return CPU_BLOCK if logits.device.type == "cpu" else GPU_BLOCK
+
+
+def losses_of(scores: Tensor, words_meant: Tensor, smoothing: float, p: Tensor, loss: Tensor, nll_loss: Tensor) -> None:
+    """Computes the softmax and both losses of a block of logits, and writes them into the last three arguments.
+
+    Args:
+        scores: ``(..., vocabulary)``
+        words_meant: the targets, ``(..., 1)``
+        smoothing: eps
+        p: where the softmax goes, shaped as ``scores``
+        loss: where the label-smoothed loss goes, ``(...)``
+        nll_loss: where the plain loss goes, ``(...)``
+    """
+    words = scores.size(-1)
+    share = smoothing / (words - 1)
+    total, largest, meant = scores.sum(dim=-1), scores.amax(dim=-1), scores.gather(-1, words_meant).squeeze(-1)
+    torch.softmax(scores, dim=-1, out=p)
+    # The largest probability is at least 1 / V, so its logarithm is exact enough for all of them.
+    log_sum = largest - p.amax(dim=-1).log()
+    torch.sub(log_sum, meant, out=nll_loss)
+    torch.mul(words * log_sum - total, share, out=loss).add_(nll_loss, alpha=1 - smoothing - share)
+
+
+def scale_rows(gradient: Tensor, factors: Tensor) -> None:
+    """Multiplies each row of a gradient, ``(rows, vocabulary)``, by its factor, where it stands."""
+    if gradient.device.type == "cpu":  # where it costs nothing to look: most factors are 1
+        changed = factors.ne(1).nonzero().squeeze(1)
+        rows = gradient.index_select(0, changed) * factors.index_select(0, changed).unsqueeze(1)
+        gradient.index_copy_(0, changed, rows.to(gradient.dtype))
+    else:
+        gradient.mul_(factors.unsqueeze(1))
 
 
 def blockwise_loss(logits: Tensor, target: Tensor, smoothing: float, padding_idx: int) -> Tuple[Tensor, Tensor]:
