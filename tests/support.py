@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 import fairseq_bahdanau
 from fairseq_bahdanau import __main__
-from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel, rnnsearch50
+from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel, rnnsearch50, small_data
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = Path(fairseq_bahdanau.__path__[0])
@@ -126,10 +126,13 @@ def oracle_member(**options) -> oracle.Member:
     return oracle.Member(**told)
 
 
-def preset(**given) -> dict:
-    """The options of ``--arch rnnsearch50``, those given on the command line among them."""
+PRESETS = {"rnnsearch50": rnnsearch50, "bigru_bahdanau_small_data": small_data}
+
+
+def preset(arch="rnnsearch50", **given) -> dict:
+    """The options of a preset, those given on the command line among them."""
     args = SimpleNamespace(**given)
-    rnnsearch50(args)
+    PRESETS[arch](args)
     return vars(args)
 
 

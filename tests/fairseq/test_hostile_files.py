@@ -292,7 +292,7 @@ def test_loading_is_safe_where_pytorch_is_not_by_default(bad, monkeypatch, tmp_p
 
 
 def test_options_that_are_younger_or_older_than_a_checkpoint_do_not_hinder(trained, data, tmp_path):
-    for name in ("bigru_bahdanau_maxout", "rnnsearch50"):
+    for name in ("bigru_bahdanau_maxout", "rnnsearch50", "bigru_bahdanau_small_data"):
         state = copy.deepcopy(torch.load(trained))
         options = state["cfg"]["model"]
         options.update(_name=name, of_an_older_version=3, gru_reset="after")

@@ -4,12 +4,13 @@ import re
 from dataclasses import fields
 
 import pytest
+from fairseq import options as fairseq_options
 from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
 from support import PLUGIN, build_model, dictionary
 
 from fairseq_bahdanau.attention import SCORES
-from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
+from fairseq_bahdanau.model import SMALL_DATA, BahdanauConfig, BahdanauModel
 from fairseq_bahdanau.orders import ORDERS
 from fairseq_bahdanau.recurrence import CELLS
 
@@ -111,6 +112,12 @@ def test_the_shipped_yaml_has_the_defaults():
         for name, value in defaults.items()
     }
     assert dict(shipped) == {"_name": "bigru_bahdanau_maxout", **wanted}
+
+
+def test_the_command_line_overrides_the_preset_for_small_data():
+    words = ["data", "--arch", "bigru_bahdanau_small_data", "--dropout", "0.1", "--attention-dim", "99"]
+    args = fairseq_options.parse_args_and_arch(fairseq_options.get_training_parser(), words)
+    assert {name: getattr(args, name) for name in SMALL_DATA} == {**SMALL_DATA, "dropout": 0.1, "attention_dim": 99}
 
 
 def test_the_choices_are_those_of_the_tables():

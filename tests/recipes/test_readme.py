@@ -103,6 +103,6 @@ def test_parameters_of_the_family(flags, parameters):
     for flag in " ".join(flags).split("--")[1:]:
         name, *value = flag.split()
         options[name.replace("-", "_")] = True if not value else int(value[0]) if value[0].isdigit() else value[0]
-    if options.pop("arch", "") == "rnnsearch50":
+    if "arch" in options:
         options = preset(**options)
     assert count(**options) == parameters
