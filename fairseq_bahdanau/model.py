@@ -227,7 +227,7 @@ def small_data(args: Namespace) -> None:
 
     It is the conditional GRU of Nematus; sizes and dropout are from ``docs/quality.md``. Embeddings are shared where
     ``--share-all-embeddings`` says so, as dictionaries allow. How it is trained matters as much and is no part of the
-    model: ``docs/small_data.md`` has the flags. fairseq-hydra-train knows no architecture variants: give it the options.
+    model: ``docs/small_data.md`` has the flags. fairseq-hydra-train knows no presets: give it the options.
     """
     for name, value in SMALL_DATA.items():
         setattr(args, name, getattr(args, name, value))
