@@ -29,7 +29,7 @@ def order_of(encoder_out: Dict[str, List[Tensor]]) -> Tensor:
 
 
 def surely_equal(one: Tensor, other: Tensor) -> bool:
-    """Tells whether two tensors are equal, where that can be known without waiting for a device: on a CPU."""
+    """Tells whether two tensors are equal, where that can be known without waiting for a device: both on a CPU."""
     return one.device.type == "cpu" and torch.equal(one, other)
 
 
@@ -108,7 +108,7 @@ def regroup(carried: Dict[str, Optional[Tensor]], encoder_out: Dict[str, List[Te
     keys, values, padding_mask = carried["all_keys"], carried["all_values"], encoder_out["encoder_padding_mask"][0]
     assert keys is not None and values is not None
     sentences = groups.select(1, 0)
-    if not surely_equal(sentences, torch.arange(keys.size(0), device=keys.device)):
+    if not surely_equal(sentences, torch.arange(keys.size(0))):
         keys, values = keys.index_select(0, sentences), values.index_select(0, sentences)
         padding_mask = padding_mask.index_select(0, sentences)
     carried["groups"], carried["keys"], carried["values"] = groups, keys, values
