@@ -14,14 +14,15 @@ Work = Callable[[], None]
 
 
 @functools.lru_cache(maxsize=None)
-def weight_of(inner: int, columns: int) -> Tensor:
-    """Makes the weight ``(inner, columns)``."""
-    return torch.randn(inner, columns)
+def weight_of(inner: int, columns: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Makes the weight ``(inner, columns)``, the same one for every product of that shape, type and device."""
+    return torch.randn(inner, columns, dtype=dtype, device=device)
 
 
 def over_time(rows: int, inner: int, columns: int) -> Work:
     """Makes ``(rows, inner) @ (inner, columns)``, and the gradients of both."""
-    inputs, weight, gradient = torch.randn(rows, inner), weight_of(inner, columns), torch.randn(rows, columns)
+    inputs, gradient = torch.randn(rows, inner), torch.randn(rows, columns)
+    weight = weight_of(inner, columns, inputs.dtype, inputs.device)
 
     def run() -> None:
         torch.mm(inputs, weight)
@@ -33,8 +34,8 @@ def over_time(rows: int, inner: int, columns: int) -> Work:
 
 def step_by_step(steps: int, rows: int, inner: int, columns: int) -> Work:
     """Makes the same of ``steps * rows`` rows, of which only ``rows`` are known at a time."""
-    inputs, weight = torch.randn(steps * rows, inner), weight_of(inner, columns)
-    gradient = torch.randn(steps * rows, columns)
+    inputs, gradient = torch.randn(steps * rows, inner), torch.randn(steps * rows, columns)
+    weight = weight_of(inner, columns, inputs.dtype, inputs.device)
 
     def run() -> None:
         for step in inputs.split(rows):

@@ -103,7 +103,6 @@ def compare_speed(report: Report, name: str, times: Dict[str, float]) -> float:
 def products(size: str, way: Precision, device: torch.device) -> Work:
     """Makes the matrix products of an update of ours, and nothing else."""
     sentences, words = SHAPES[size]
-    floor.weight_of.cache_clear()
     before = torch.get_default_dtype()
     torch.set_default_dtype(way.dtype)
     try:

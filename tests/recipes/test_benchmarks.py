@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: one model behind several loops, searches of one length, a whole report."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -225,6 +226,26 @@ def test_the_conditional_order_has_a_floor_of_its_own(monkeypatch):
     assert products("products-conditional") - products("products") == 2 * 4 + 1
     parts.training("small", ["ours-conditional"], SETTING)
     assert products("products-conditional") - products("products") == 2 * (3 + 5) + 2
+
+
+@pytest.mark.parametrize("second", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_floor_of_one_precision_leaves_the_others_alone(second, monkeypatch):
+    """A process measures several: weights are shared within one precision, never between two."""
+    for dtype in (torch.float32, second, torch.float32):
+        monkeypatch.setattr(torch, "mm", functools.partial(same_dtype, torch.mm, dtype))
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            floor.all_of(floor.update(TINY, 3, 5, 4, 40))()
+        finally:
+            torch.set_default_dtype(before)
+            monkeypatch.undo()
+
+
+def same_dtype(function, dtype, one, other):
+    """A product, which must be of this precision."""
+    assert one.dtype == other.dtype == dtype
+    return function(one, other)
 
 
 # ------------------------------------------------------------------------------------------------------ conditions
