@@ -106,13 +106,22 @@ read_flags() {
   done <"$1"
 }
 
-# detect_device: mixed precision on a GPU, else the CPU, into the array `device`, for training and generation.
+# detect_device [PRECISION]: what fairseq is told of the device, into the arrays `device`, for translations, and `training_device`.
+# PRECISION, of a training on a GPU, is bf16 where the GPU has it, else fp16, unless it is given. Translations, for which fairseq
+# has no bf16, are made in fp16, or in fp32 where the training is.
 detect_device() {
-  if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    device=(--fp16)
-  else
-    device=(--cpu)
+  local precision=${1:-} found
+  found=$(python -c 'import torch
+print("cpu" if not torch.cuda.is_available() else "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16")')
+  if [ "$found" = cpu ]; then
+    [[ -z $precision || $precision = fp32 ]] || die "--precision $precision is for a GPU, and PyTorch finds none"
+    device=(--cpu) training_device=(--cpu)
+    return
   fi
+  [ "$precision$found" != bf16fp16 ] || die "--precision bf16: this GPU has none: take fp16 or fp32"
+  precision=${precision:-$found}
+  device=(--fp16) training_device=("--$precision")
+  [ "$precision" != fp32 ] || device=() training_device=()
 }
 
 # require_disk GB RAW NAME...: says how much room the folder $work needs, and stops when it has less. GB is for the published

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
 model='' src='' tgt='' first=1 last='' seed=1 gen_subset=test raw='' sums=$here/SUMS vocab_size='' pairs='' work=$here/work
-train_text='' valid_text='' test_text='' processes=1 nodes=1 master=''
+train_text='' valid_text='' test_text='' processes=1 nodes=1 master='' precision=''
 # A line an option: its name and what stands for its value, the variable that holds it, what it means. One without a value
 # makes its variable true.
 option_table=(
@@ -23,11 +23,12 @@ option_table=(
   "--vocab-size N|vocab_size|pieces of the joint byte-pair encoding"
   "--pairs any|pairs|do not insist on the published numbers of sentence pairs"
   "--work DIR|work|where everything goes"
+  "--precision P|precision|of a training on a GPU: bf16, fp16 or fp32; bf16 where the GPU has it, else fp16"
   "--processes N|processes|train with this many processes on every machine; see recipes/README.md"
   "--nodes N|nodes|train on this many machines"
   "--master HOST:PORT|master|which all of those machines can reach"
 )
-every_recipe="--src --tgt --stage --stop-stage --seed --work"
+every_recipe="--src --tgt --stage --stop-stage --seed --work --precision"
 
 # takes NAME: true when this recipe has the option.
 takes() {
@@ -79,6 +80,7 @@ check_options() {
   number --seed "$seed" && number --processes "$processes" && number --nodes "$nodes"
   [ -z "$vocab_size" ] || number --vocab-size "$vocab_size"
   [ "$nodes" = 1 ] || [ -n "$master" ] || die "--nodes $nodes needs --master HOST:PORT, the same on every machine"
+  [[ $precision =~ ^(|bf16|fp16|fp32)$ ]] || die "--precision must be bf16, fp16 or fp32, not '$precision'"
   [[ $gen_subset =~ ^(test|valid)$ ]] || die "--gen-subset must be test or valid, not '$gen_subset'"
   [ "$src" != "$tgt" ] || die "--src and --tgt are both $src"
   [[ $src =~ $ending && $tgt =~ $ending ]] ||

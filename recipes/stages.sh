@@ -108,7 +108,7 @@ open_work() {
   test_data=${data%%:*}
   cores=$(getconf _NPROCESSORS_ONLN)
   mkdir -p "$pair"
-  detect_device
+  detect_device "$precision"
 }
 
 # open_model MODEL: the folder and the flags of a run.
@@ -226,6 +226,7 @@ train() {
   fi
   # A disk that was full may have cut the log's last line, behind which the next one would begin.
   if [ -f "$run/train.log" ] && [ -n "$(tail -c 1 "$run/train.log")" ]; then sed -i '$d' "$run/train.log"; fi
+  [ "${training_device[*]}" = --cpu ] || echo "trains on a GPU, in ${training_device[*]:-fp32}"
   local progress=(--log-format simple --log-interval 100) launch=()
   [ ! -t 1 ] || progress=(--log-format tqdm)
   if [ $((processes * nodes)) -gt 1 ]; then
@@ -234,7 +235,7 @@ train() {
       --rdzv_endpoint "${master:-localhost:0}" --no-python bash "$recipes/rank.sh")
   fi
   python "$recipes/measure.py" --record "$run/training.jsonl" -- "${launch[@]}" \
-    fairseq-train "$data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
+    fairseq-train "$data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${training_device[@]}" \
     --required-batch-size-multiple 1 --update-epoch-batch-itr True --seed "$seed" "${checkpoints[@]}" \
     --save-dir "$run/checkpoints" --log-file "$run/train.log" "${progress[@]}" "${flags[@]}"
   mark_done "$run/trained"

@@ -7,6 +7,7 @@ are fairseq's. Importing the package installs all of them. ``preflight.py`` alon
 
 from . import (
     background,
+    bfloat16,
     checkpoints,
     dictionaries,
     failures,
@@ -24,5 +25,5 @@ TEXT = (dictionaries, vocabulary, hypotheses, ngrams)
 
 def install() -> None:
     """Puts all of them in their places."""
-    for module in (background, *FILES, *TEXT, failures):
+    for module in (background, bfloat16, *FILES, *TEXT, failures):
         module.install()

@@ -96,9 +96,8 @@ REFUSALS = [
     Refusal("train validate", lambda a: a.max_tokens is None and a.batch_size is None,
             "give --max-tokens N or --batch-size N: how much goes into a batch"),
     Refusal(ALL, lambda a: a.num_workers < 0, "--num-workers must be at least 0, not {num_workers}"),
-    Refusal("train", lambda a: a.bf16 or a.memory_efficient_bf16,
-            "--bf16: fairseq takes it for a TPU here: python -m fairseq_bahdanau hydra-train common.bf16=true "
-            "common.memory_efficient_bf16=true"),
+    Refusal("validate generate interactive", lambda a: a.bf16 or a.memory_efficient_bf16,
+            "--bf16: fairseq ignores it here: give --fp16, or leave it out"),
     Refusal("train", lambda a: a.fp16 and not a.memory_efficient_fp16 and without_gpu(a),
             "--fp16 without a GPU: fairseq fails: leave it out, or give --memory-efficient-fp16"),
     Refusal("train", lambda a: a.amp and without_gpu(a), "--amp without a GPU changes nothing: leave it out"),

@@ -4,7 +4,10 @@ import re
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from support import generate, lines_of, train
+
+from fairseq_bahdanau.guards import bfloat16
 
 
 def parameters(path):
@@ -69,6 +72,31 @@ def test_adaptive_softmax(data, tmp_path):
     assert losses[-1] < 0.8 * losses[0]
     assert "decoder.output_projection.weight" not in parameters(tmp_path / "checkpoint_last.pt")
     assert len(lines_of("H", generate(data, tmp_path / "checkpoint_last.pt"))) == 21
+
+
+@pytest.mark.parametrize("flags", [["--bf16"], ["--memory-efficient-bf16", "--recurrence", "reference"]])
+def test_bf16_trains_as_float32_does(flags, data, tmp_path):
+    """fairseq alone takes it for a TPU, and fails."""
+    losses = []
+    for name, precision in (("fp32", []), ("bf16", flags)):
+        printed = train(data, tmp_path / name, "--max-epoch", "3", "--no-epoch-checkpoints", *precision)
+        losses.append([float(loss) for loss in re.findall(r"\| train \| epoch \d+ \| loss ([\d.]+)", printed)])
+    assert len(losses[0]) == 3 and losses[1] == pytest.approx(losses[0], rel=0.01)
+    weight = parameters(tmp_path / "bf16" / "checkpoint_last.pt")["decoder.output_projection.weight"]
+    assert torch.equal(weight, weight.bfloat16().float())
+    assert len(lines_of("H", generate(data, tmp_path / "bf16" / "checkpoint_last.pt"))) == 21
+
+
+def test_where_a_tpu_can_be_used_bf16_means_one(monkeypatch):
+    """The package that fairseq needs for one is there."""
+    seen = []
+    call = bfloat16.without_tpu(lambda cfg, main: seen.append((cfg.common.tpu, cfg.distributed_training.tpu)))
+    for there in (False, True):
+        monkeypatch.setattr(bfloat16, "meant_for_a_tpu", lambda there=there: there)
+        for precision in ("bf16", "fp16"):
+            common = {"bf16": precision == "bf16", "tpu": True}
+            call(OmegaConf.create({"common": common, "distributed_training": {"tpu": "${common.tpu}"}}), None)
+    assert seen == [(False, False), (True, True), (True, True), (True, True)]
 
 
 def test_memory_efficient_fp16(data, tmp_path):

@@ -1,12 +1,14 @@
 """What the recipes' scripts share: Moses' rule for clean pairs, a quick start without fairseq, and one --help."""
 
 import itertools
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import environment
 
 import fairseq_bahdanau
 
@@ -111,7 +113,7 @@ def test_help_tells_usage_stages_and_options(recipe):
     (named,) = re.findall(r"^stages:(.*)$", printed, re.MULTILINE)
     assert [int(number) for number in re.findall(r"\d+", named)] == list(range(1, stages + 1)) and f" {stage} " in named
     options = re.findall(r"^(MODEL|--[\w-]+) ", printed, re.MULTILINE)
-    common = "--src --tgt --stage --stop-stage --seed --work".split()
+    common = "--src --tgt --stage --stop-stage --seed --work --precision".split()
     assert sorted(options) == sorted(accepts.split() + common)
     assert f"(default: {stages})" in printed and f"(default: recipes/{recipe}/work)" in printed
 
@@ -132,6 +134,36 @@ def test_members_of_the_family_differ_in_one_option():
     for name in line.split()[1:]:
         flags = (folder / f"{name}.args").read_text().splitlines()[1:]
         assert flags[:-1] == base and flags[-1].split()[1] == name[len("small-") :]
+
+
+DEVICES = [
+    # what PyTorch finds, what --precision says, the flags of a translation and those of a training
+    ("cpu", "", "--cpu", "--cpu"),
+    ("cpu", "fp32", "--cpu", "--cpu"),
+    ("cpu", "bf16", None, "--precision bf16 is for a GPU, and PyTorch finds none"),
+    ("cpu", "fp16", None, "--precision fp16 is for a GPU, and PyTorch finds none"),
+    ("fp16", "", "--fp16", "--fp16"),
+    ("fp16", "fp32", "", ""),
+    ("fp16", "bf16", None, "--precision bf16: this GPU has none: take fp16 or fp32"),
+    ("bf16", "", "--fp16", "--bf16"),
+    ("bf16", "fp16", "--fp16", "--fp16"),
+    ("bf16", "fp32", "", ""),
+]
+
+
+@pytest.mark.parametrize(("found", "precision", "translating", "training"), DEVICES)
+def test_the_precision_is_that_of_the_device(found, precision, translating, training, tmp_path):
+    """A stub stands in for the look at the device."""
+    (tmp_path / "python").write_text(f"#!/bin/bash\necho {found}\n")
+    (tmp_path / "python").chmod(0o755)
+    program = 'source "$1"; detect_device "$2"; echo "${device[*]}|${training_device[*]}"'
+    command = ["bash", "-c", program, "run.sh", str(RECIPES / "common.sh"), precision]
+    variables = environment(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    finished = subprocess.run(command, capture_output=True, text=True, env=variables)
+    if translating is None:
+        assert (finished.returncode, finished.stderr) == (1, f"run.sh: {training}\n")
+    else:
+        assert (finished.stdout, finished.stderr) == (f"{translating}|{training}\n", "")
 
 
 FLAGS = [
