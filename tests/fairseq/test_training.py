@@ -76,7 +76,7 @@ def test_adaptive_softmax(data, tmp_path):
 
 @pytest.mark.parametrize("flags", [["--bf16"], ["--memory-efficient-bf16", "--recurrence", "reference"]])
 def test_bf16_trains_as_float32_does(flags, data, tmp_path):
-    """fairseq alone takes it for a TPU, and fails."""
+    """Alone, fairseq takes it for a TPU, and fails."""
     losses = []
     for name, precision in (("fp32", []), ("bf16", flags)):
         printed = train(data, tmp_path / name, "--max-epoch", "3", "--no-epoch-checkpoints", *precision)
