@@ -7,6 +7,8 @@ here=$(cd "$(dirname "$0")" && pwd) # the folder of the recipe
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=recipes/options.sh
 source "$recipes/options.sh"
+# shellcheck source=recipes/training.sh
+source "$recipes/training.sh"
 
 # A recipe's run.sh sets those of the following whose values are not right for it, and `stages`, the names of the functions
 # to run; defines the functions that are not here; and calls run_recipe "$@".
@@ -24,7 +26,8 @@ short=()                              # likewise, for the others: --refuse-longe
 preprocess=(--joined-dictionary)      # of fairseq-preprocess
 shards=1                              # folders that the training data is spread over, an epoch each
 checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
-search=(--beam 5 --batch-size 64)     # of fairseq-generate
+search=(--beam 5)                     # of fairseq-generate
+at_once=64                            # sentences that it translates at once, on a GPU four times as many
 limit=(--max-len-a 2 --max-len-b 200) # likewise: of a translation, in tokens; it grows with the source
 scoring=()                            # of score.py
 # What the stages are given: $src, $tgt, $seed and so on, as the options say (options.sh); from open_work $text, the folder of
@@ -109,6 +112,7 @@ open_work() {
   cores=$(getconf _NPROCESSORS_ONLN)
   mkdir -p "$pair"
   detect_device "$precision"
+  [ "${device[*]}" = --cpu ] || at_once=$((at_once * 4))
 }
 
 # open_model MODEL: the folder and the flags of a run.
@@ -182,65 +186,6 @@ fairseq_preprocess() {
     die "fairseq-preprocess failed, see $pair/binarize.log"
 }
 
-# spread_updates: divides --update-freq among all processes, so that a batch stays what the flags file says.
-spread_updates() {
-  local world=$((processes * nodes)) i
-  [ "$world" -gt 1 ] || return 0
-  for ((i = 0; i < ${#flags[@]}; i++)); do
-    if [ "${flags[i]}" = --update-freq ]; then
-      [ $((flags[i + 1] % world)) = 0 ] ||
-        die "--update-freq ${flags[i + 1]} of $args_file cannot be divided among $world processes"
-      flags[i + 1]=$((flags[i + 1] / world))
-      return
-    fi
-  done
-  die "$args_file has no --update-freq to divide among $world processes: a batch would be $world times as large"
-}
-
-# is_trained: true when the last checkpoint has all updates of --max-update, as where the script was killed behind it:
-# fairseq-train would train one more. (At --max-epoch it stops by itself.)
-is_trained() {
-  local file=$run/checkpoints/checkpoint_last.pt wanted updates
-  wanted=$(value_of --max-update "${flags[@]}")
-  if [ -z "$wanted" ] || [ ! -f "$file" ]; then return 1; fi
-  # Of a damaged file, fairseq-train will say that it is.
-  updates=$(python -c 'import sys, torch, fairseq_bahdanau
-print(torch.load(sys.argv[1], map_location="cpu")["optimizer_history"][-1]["num_updates"])' "$file" 2>/dev/null) || return 1
-  [ "$updates" -ge "$wanted" ]
-}
-
-# train: fairseq-train with the model's flags, on one process or as torchrun's processes; goes on from where it was.
-train() {
-  need "$pair/binarized"
-  # A finished or half-finished training of other flags is neither this model's nor to be thrown away unasked.
-  if [ -f "$run/flags.args" ] && ! cmp -s "$args_file" "$run/flags.args"; then
-    die "$args_file is not what $run was trained with: remove that folder, or give the file another name"
-  fi
-  cat "$args_file" >"$run/flags.args.$HOSTNAME" # of which several machines may be here at once
-  mv "$run/flags.args.$HOSTNAME" "$run/flags.args"
-  done_before "$run/trained" && return
-  if is_trained; then
-    echo "trained before: $run/checkpoints"
-    mark_done "$run/trained"
-    return
-  fi
-  # A disk that was full may have cut the log's last line, behind which the next one would begin.
-  if [ -f "$run/train.log" ] && [ -n "$(tail -c 1 "$run/train.log")" ]; then sed -i '$d' "$run/train.log"; fi
-  [ "${training_device[*]}" = --cpu ] || echo "trains on a GPU, in ${training_device[*]:-fp32}"
-  local progress=(--log-format simple --log-interval 100) launch=()
-  [ ! -t 1 ] || progress=(--log-format tqdm)
-  if [ $((processes * nodes)) -gt 1 ]; then
-    spread_updates
-    launch=(torchrun --nnodes "$nodes" --nproc_per_node "$processes" --rdzv_backend c10d
-      --rdzv_endpoint "${master:-localhost:0}" --no-python bash "$recipes/rank.sh")
-  fi
-  python "$recipes/measure.py" --record "$run/training.jsonl" -- "${launch[@]}" \
-    fairseq-train "$data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${training_device[@]}" \
-    --required-batch-size-multiple 1 --update-epoch-batch-itr True --seed "$seed" "${checkpoints[@]}" \
-    --save-dir "$run/checkpoints" --log-file "$run/train.log" "${progress[@]}" "${flags[@]}"
-  mark_done "$run/trained"
-}
-
 # translate: the test set, or the validation set, by the mean of the kept checkpoints.
 translate() {
   need "$run/trained"
@@ -263,12 +208,12 @@ translate() {
   python "$recipes/measure.py" --record "$out/translating.jsonl" -- \
     fairseq-generate "$test_data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${device[@]}" \
     --path "$run/averaged.pt" --gen-subset "$gen_subset" --results-path "$out/generating" \
-    --required-batch-size-multiple 1 "${search[@]}" "${limit[@]}" "${bpe[@]}" >"$out/generate.log" 2>&1 ||
+    --required-batch-size-multiple 1 "${search[@]}" --batch-size "$at_once" "${limit[@]}" "${bpe[@]}" >"$out/generate.log" 2>&1 ||
     die "fairseq-generate failed, see $out/generate.log"
   mv "$out/generating/generate-$gen_subset.txt" "$out/generate-$gen_subset.txt"
   rmdir "$out/generating"
   grep 'it may be cut$' "$out/generate.log" >&2 || true # what reached the limit
-  write_to "$out/search.args" echo "${search[*]} ${limit[*]}"
+  write_to "$out/search.args" echo "${search[*]} --batch-size $at_once ${limit[*]}"
   mark_done "$out/translated"
 }
 

@@ -16,7 +16,7 @@ model=bigru_bahdanau_maxout vocab_size=32000
 accepts="MODEL --raw --sums --vocab-size --pairs --processes --nodes --master"
 sample=(--sample 5000000) clean=(--max-pieces 250 --max-ratio 1.5)
 checkpoints=(--save-interval-updates 2000 --keep-interval-updates 10 --no-epoch-checkpoints)
-search=(--beam 4 --lenpen 0.6 --batch-size 64)
+search=(--beam 4 --lenpen 0.6)
 stages=(download extract prepare segment binarize train translate score)
 
 # archives: the names of all of them, each once.

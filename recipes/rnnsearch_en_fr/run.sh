@@ -12,7 +12,7 @@ moses=true reference_set=reference
 # fairseq counts four words of its own; no room for more.
 preprocess=(--nwordssrc 30004 --nwordstgt 30004 --padding-factor 1)
 checkpoints=(--keep-last-epochs 1) # the paper averages nothing
-search=(--beam 10 --batch-size 32)
+search=(--beam 10) at_once=32
 corpora=(ep7_pc45 nc9 dev08_11 crawl ccb2_pc30 un2000_pc34)
 
 download() {

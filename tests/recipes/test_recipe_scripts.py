@@ -166,6 +166,35 @@ def test_the_precision_is_that_of_the_device(found, precision, translating, trai
         assert (finished.stdout, finished.stderr) == (f"{translating}|{training}\n", "")
 
 
+SHARES = [
+    # flags, processes, machines, what each process gets
+    ("--update-freq 8 --max-tokens 3584", 1, 1, "--update-freq 8 --max-tokens 3584"),
+    ("--update-freq 8 --max-tokens 3584", 4, 2, "--update-freq 1 --max-tokens 3584"),
+    ("--update-freq 8 --max-tokens 3584", 2, 1, "--update-freq 4 --max-tokens 3584"),
+    ("--max-tokens 14336 --lr 1 --update-freq 2", 2, 1, "--max-tokens 14336 --lr 1 --update-freq 1"),
+    ("--max-tokens 14336 --lr 1 --update-freq 2", 8, 1, "--max-tokens 3584 --lr 1 --update-freq 1"),
+    ("--max-tokens 14336 --lr 1 --update-freq 2", 8, 2, "--max-tokens 1792 --lr 1 --update-freq 1"),
+    ("--max-tokens 4096 --update-freq 1", 2, 1, "--max-tokens 2048 --update-freq 1"),
+    ("--max-tokens 4096 --update-freq 3", 2, 1, None),  # neither divides the other
+    ("--max-tokens 1001 --update-freq 2", 4, 1, None),
+    ("--batch-size 80 --update-freq 1", 2, 1, None),
+    ("--max-tokens 4096", 2, 1, None),
+    ("--max-tokens 4096 --update-freq 4,2", 2, 1, None),  # fairseq's form for the first epochs
+]
+
+
+@pytest.mark.parametrize(("flags", "processes", "nodes", "wanted"), SHARES)
+def test_processes_share_a_batch(flags, processes, nodes, wanted):
+    program = f"""source {RECIPES}/stages.sh; read -r -a flags <<<"{flags}"
+args_file=model.args processes={processes} nodes={nodes}; spread_updates >/dev/null; echo "${{flags[*]}}" """
+    finished = subprocess.run(["bash", "-c", program, str(RECIPES / "run.sh")], capture_output=True, text=True)
+    if wanted is None:
+        assert finished.returncode == 1 and not finished.stdout
+        assert re.fullmatch(r"run.sh: .*model.args .*\n", finished.stderr)
+    else:
+        assert (finished.stdout, finished.stderr) == (f"{wanted}\n", "")
+
+
 FLAGS = [
     (b"--arch x\n--lr 0.1 # no comment\n", ["--arch", "x", "--lr", "0.1", "#", "no", "comment"]),
     (b"# a\n\n  # b\n --arch  x\t--lr 1", ["--arch", "x", "--lr", "1"]),

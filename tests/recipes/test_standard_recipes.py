@@ -195,6 +195,6 @@ def test_bad_arguments_get_one_line(tmp_path, recipe, flags, message):
 def test_flags_files_of_a_set_differ_only_where_the_models_do():
     for folder in RECIPES.glob("wmt14_*/models"):
         flags = {path.stem: set(lines(path)[1:]) for path in folder.glob("*.args")}
-        training = {"--max-tokens 3584", "--update-freq 8", "--max-update 100000", "--lr-scheduler inverse_sqrt"}
+        training = {"--max-tokens 14336", "--update-freq 2", "--max-update 100000", "--lr-scheduler inverse_sqrt"}
         assert set(flags) == {"bigru_bahdanau_maxout", "lstm", "transformer"}
         assert all(training <= of_model for of_model in flags.values())

@@ -1,0 +1,72 @@
+# The stage that trains, on one process or on many; stages.sh sources this file, and says what the variables are.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+# spread_updates: divides --update-freq among all processes, and --max-tokens where that has a remainder, so that a batch is as
+# large as the flags file says.
+spread_updates() {
+  local world=$((processes * nodes)) i freq='' tokens='' parts
+  [ "$world" -gt 1 ] || return 0
+  for ((i = 0; i < ${#flags[@]}; i++)); do
+    case ${flags[i]} in
+      --update-freq) freq=$((i + 1)) ;;
+      --max-tokens) tokens=$((i + 1)) ;;
+    esac
+  done
+  [ -n "$freq" ] ||
+    die "$args_file has no --update-freq to divide among $world processes: a batch would be $world times as large"
+  [[ ${flags[freq]} =~ ^[1-9][0-9]*$ ]] ||
+    die "--update-freq ${flags[freq]} of $args_file cannot be divided among $world processes: it is no one number"
+  parts=$((world / flags[freq]))
+  if [ $((flags[freq] % world)) = 0 ]; then
+    flags[freq]=$((flags[freq] / world))
+  elif [ $((world % flags[freq])) = 0 ] && [ -n "$tokens" ] && [ $((flags[tokens] % parts)) = 0 ]; then
+    flags[freq]=1 flags[tokens]=$((flags[tokens] / parts))
+    echo "--max-tokens ${flags[tokens]} --update-freq 1 on each of $world processes: a batch as large as $args_file says"
+  else
+    die "--update-freq ${flags[freq]} of $args_file cannot be divided among $world processes, nor can --max-tokens"
+  fi
+}
+
+# is_trained: true when the last checkpoint has all updates of --max-update, as where the script was killed behind it:
+# fairseq-train would train one more. (At --max-epoch it stops by itself.)
+is_trained() {
+  local file=$run/checkpoints/checkpoint_last.pt wanted updates
+  wanted=$(value_of --max-update "${flags[@]}")
+  if [ -z "$wanted" ] || [ ! -f "$file" ]; then return 1; fi
+  # Of a damaged file, fairseq-train will say that it is.
+  updates=$(python -c 'import sys, torch, fairseq_bahdanau
+print(torch.load(sys.argv[1], map_location="cpu")["optimizer_history"][-1]["num_updates"])' "$file" 2>/dev/null) || return 1
+  [ "$updates" -ge "$wanted" ]
+}
+
+# train: fairseq-train with the model's flags, on one process or as torchrun's processes; goes on from where it was.
+train() {
+  need "$pair/binarized"
+  # A finished or half-finished training of other flags is neither this model's nor to be thrown away unasked.
+  if [ -f "$run/flags.args" ] && ! cmp -s "$args_file" "$run/flags.args"; then
+    die "$args_file is not what $run was trained with: remove that folder, or give the file another name"
+  fi
+  cat "$args_file" >"$run/flags.args.$HOSTNAME" # of which several machines may be here at once
+  mv "$run/flags.args.$HOSTNAME" "$run/flags.args"
+  done_before "$run/trained" && return
+  if is_trained; then
+    echo "trained before: $run/checkpoints"
+    mark_done "$run/trained"
+    return
+  fi
+  # A disk that was full may have cut the log's last line, behind which the next one would begin.
+  if [ -f "$run/train.log" ] && [ -n "$(tail -c 1 "$run/train.log")" ]; then sed -i '$d' "$run/train.log"; fi
+  [ "${training_device[*]}" = --cpu ] || echo "trains on a GPU, in ${training_device[*]:-fp32}"
+  local progress=(--log-format simple --log-interval 100) launch=()
+  [ ! -t 1 ] || progress=(--log-format tqdm)
+  if [ $((processes * nodes)) -gt 1 ]; then
+    spread_updates
+    launch=(torchrun --nnodes "$nodes" --nproc_per_node "$processes" --rdzv_backend c10d
+      --rdzv_endpoint "${master:-localhost:0}" --no-python bash "$recipes/rank.sh")
+  fi
+  python "$recipes/measure.py" --record "$run/training.jsonl" -- "${launch[@]}" \
+    fairseq-train "$data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${training_device[@]}" \
+    --required-batch-size-multiple 1 --update-epoch-batch-itr True --seed "$seed" "${checkpoints[@]}" \
+    --save-dir "$run/checkpoints" --log-file "$run/train.log" "${progress[@]}" "${flags[@]}"
+  mark_done "$run/trained"
+}
