@@ -21,6 +21,7 @@ import parts
 import peaks
 import report
 import results
+import roofline
 import run
 import systems
 
@@ -246,6 +247,37 @@ def same_dtype(function, dtype, one, other):
     """A product, which must be of this precision."""
     assert one.dtype == other.dtype == dtype
     return function(one, other)
+
+
+def test_the_floor_of_a_loop_is_that_of_its_products(monkeypatch):
+    """The other count of them, by products that are made; looks are over folded values there."""
+    shape, made = roofline.Shape(3, 5, 4, 8, 9), []
+    for name in ("mm", "bmm"):
+        function = getattr(torch, name)
+
+        def counted(one, other, function=function):
+            made.append(one.numel() * other.size(-1))
+            return function(one, other)
+
+        monkeypatch.setattr(torch, name, counted)
+    sizes = (6, 3 * shape.hidden // 2, shape.hidden, shape.attention, 10)  # annotations as wide as the gates
+    columns = shape.attention + 3 * shape.hidden
+    floor.all_of(floor.recurrence(sizes, shape.sentences, shape.source, shape.target))()
+    by_context = shape.target * shape.sentences * 9 * shape.hidden**2  # which folding takes out of the loop
+    keys = shape.sentences * shape.source * 3 * shape.hidden * shape.attention
+    assert 2 * (sum(made) - 3 * by_context - 3 * keys) == roofline.multiplications(shape)
+    assert (
+        roofline.traffic(shape._replace(target=8)) == 2 * roofline.traffic(shape) > 2 * 2 * 4 * columns * shape.hidden
+    )
+
+
+def test_launches_of_a_step_are_those_of_the_speed_page():
+    """And the fused ones at most what ``test_fused_costs.py`` allows."""
+    told = (ROOT / "docs" / "speed.md").read_text()
+    counted = roofline.per_step()
+    assert counted["fused"] <= (10, 20) and counted["fused, conditional GRU"] <= (16, 20)
+    for name, (forward, backward) in counted.items():
+        assert f"| {name} | {forward:g} | {backward:g} |\n" in told
 
 
 # ------------------------------------------------------------------------------------------------------ conditions
