@@ -14,7 +14,12 @@ import report
 
 PAGES = [
     str(path.relative_to(ROOT))
-    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("recipes/**/README.md")))
+    for path in (
+        ROOT / "README.md",
+        ROOT / "examples/README.md",
+        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("recipes/**/README.md")),
+    )
 ]
 PACKAGE = ROOT / "fairseq_bahdanau"
 
