@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Dict
 
-import fairseq_bahdanau
+import fairseq_bahdanau.plugin  # what is loaded below, fairseq's --user-dir takes for loaded
 from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.guards.preflight import PARSERS, advising, buffered_read, check
 

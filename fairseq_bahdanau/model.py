@@ -231,3 +231,6 @@ def small_data(args: Namespace) -> None:
     """
     for name, value in SMALL_DATA.items():
         setattr(args, name, getattr(args, name, value))
+
+
+from . import plugin  # noqa: E402, F401  all else that registers itself, for who begins with this module

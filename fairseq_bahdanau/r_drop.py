@@ -185,3 +185,6 @@ def repeated(net_input: Dict, sentences: int) -> Dict:
                 "batch: take --criterion label_smoothed_cross_entropy"
             )
     return {name: value if value is None else value.repeat_interleave(2, dim=0) for name, value in net_input.items()}
+
+
+from . import plugin  # noqa: E402, F401  all else that registers itself, for who begins with this module

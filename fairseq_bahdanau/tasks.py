@@ -132,3 +132,6 @@ class TranslationSortedWithinTask(TranslationUnkTask):
         super().load_dataset(split, epoch, combine, **kwargs)
         if split == self.cfg.train_subset:
             self.datasets[split] = SortedWithin(self.datasets[split], self.cfg.sort_within)
+
+
+from . import plugin  # noqa: E402, F401  all else that registers itself, for who begins with this module

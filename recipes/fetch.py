@@ -14,8 +14,6 @@ import urllib.request
 from http.client import HTTPException
 from typing import Dict, List, NamedTuple, Optional
 
-import without_fairseq  # noqa: F401
-
 from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.text import stream_lines
 

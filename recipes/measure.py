@@ -12,8 +12,6 @@ import sys
 import time
 from typing import Optional
 
-import without_fairseq  # noqa: F401
-
 from fairseq_bahdanau.runs import Costs
 
 

@@ -12,11 +12,10 @@ import re
 import sys
 from typing import Any, Dict, Iterator, List, Tuple
 
-import without_fairseq  # noqa: F401
 from fetch import describe
-from moses import LANGUAGES, detokenize, lowercase
 
 from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.portable.moses import LANGUAGES, detokenize, lowercase
 from fairseq_bahdanau.text import read_lines, require_same_number_of_lines, stream_lines, stream_parallel_lines, writing
 
 SPLITS = ("train", "valid", "test")

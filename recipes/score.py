@@ -12,10 +12,9 @@ import re
 from typing import Any, Dict, List, Tuple
 
 import sacrebleu
-import without_fairseq  # noqa: F401
-from moses import detokenize
 
 from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.portable.moses import detokenize
 from fairseq_bahdanau.runs import Metric, Scores
 from fairseq_bahdanau.text import read_lines, stream_lines, writing
 

@@ -7,11 +7,11 @@ import os
 from typing import Iterator, List, Optional, Tuple
 
 import sentencepiece
-import without_fairseq  # noqa: F401
-from moses import is_clean_pair
 from parallel import cores, in_parallel
 
 from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.portable.lines import processor
+from fairseq_bahdanau.portable.moses import is_clean_pair
 from fairseq_bahdanau.text import stream_lines, stream_parallel_lines, writing
 
 
@@ -50,19 +50,6 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
     # sentencepiece makes both names from the prefix itself, so that no part_names can be given to it.
     os.replace(f"{partial}.vocab", f"{prefix}.vocab")
     os.replace(f"{partial}.model", f"{prefix}.model")
-
-
-@functools.lru_cache(maxsize=1)
-def processor(model: str) -> sentencepiece.SentencePieceProcessor:
-    """Loads a model, once in every process.
-
-    Raises:
-        ValueError: it is not there, or no model of sentencepiece
-    """
-    try:
-        return sentencepiece.SentencePieceProcessor(model_file=model)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"--model {model}: {error}") from error
 
 
 def encode_chunk(

@@ -34,7 +34,7 @@ is_trained() {
   wanted=$(value_of --max-update "${flags[@]}")
   if [ -z "$wanted" ] || [ ! -f "$file" ]; then return 1; fi
   # Of a damaged file, fairseq-train will say that it is.
-  updates=$(python -c 'import sys, torch, fairseq_bahdanau
+  updates=$(python -c 'import sys, torch, fairseq_bahdanau.plugin
 print(torch.load(sys.argv[1], map_location="cpu")["optimizer_history"][-1]["num_updates"])' "$file" 2>/dev/null) || return 1
   [ "$updates" -ge "$wanted" ]
 }

@@ -1,14 +1,20 @@
 """What tests ask for by name: a small corpus, its data, a model that has learnt it, and cli.align on that model."""
 
+import json
 import logging
 import random
+import shutil
 from pathlib import Path
 
 import pytest
+import sentencepiece
 import torch
-from support import preprocess, train, write
+from fairseq import tasks
+from omegaconf import OmegaConf
+from support import lines, preprocess, shake, train, write
 
 from fairseq_bahdanau.cli import align
+from fairseq_bahdanau.model import BahdanauModel
 
 torch.set_num_threads(1)  # the models are tiny; threads that wait for each other only cost time
 
@@ -42,6 +48,46 @@ def checkpoint(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train(data, folder, "--max-epoch", "120", "--validate-interval", "120", "--save-interval", "120")
     return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="session")
+def pair(data, checkpoint, tmp_path_factory) -> Path:
+    """The folder of a recipe's language pair, on words."""
+    pair = tmp_path_factory.mktemp("work") / "xx-yy"
+    shutil.copytree(data, pair / "bin")
+    (pair / "model").mkdir()
+    shutil.copy(checkpoint, pair / "model" / "averaged.pt")
+    how = {"source": "xx", "target": "yy", "pieces": "words", "moses": False, "lowercase": False}
+    (pair / "text.json").write_text(json.dumps(how))
+    return pair
+
+
+@pytest.fixture(scope="session")
+def pieces(checkpoint, tmp_path_factory) -> Path:
+    """A folder of a recipe that tokenises, lower-cases and cuts into pieces; the model has learnt nothing."""
+    pair = tmp_path_factory.mktemp("pieces") / "de-en"
+    (pair / "bin").mkdir(parents=True)
+    text = [
+        "der hund schläft heute nicht .",
+        "ein hundehaus steht im garten !",
+        "&quot; heute &quot; steht er leer .",
+    ] * 9
+    corpus = write(pair / "text", text)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus), model_prefix=str(pair / "spm"), vocab_size=50, model_type="bpe", minloglevel=2
+    )
+    vocabulary = [line.split("\t")[0] for line in lines(pair / "spm.vocab")][3:]
+    for language in ("de", "en"):
+        write(pair / "bin" / f"dict.{language}.txt", [f"{piece} 1" for piece in vocabulary])
+    saved = torch.load(checkpoint)
+    saved["cfg"]["task"].update(data=str(pair / "bin"), source_lang="de", target_lang="en")
+    task = tasks.setup_task(OmegaConf.create(saved["cfg"]["task"]))
+    saved["model"] = shake(BahdanauModel.build_model(OmegaConf.create(saved["cfg"]["model"]), task)).state_dict()
+    (pair / "model").mkdir()
+    torch.save(saved, pair / "model" / "averaged.pt")
+    how = {"source": "de", "target": "en", "pieces": "sentencepiece", "moses": True, "lowercase": True}
+    (pair / "text.json").write_text(json.dumps(how))
+    return pair
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@
 figure 3 of Bahdanau et al. 2014 also shows. Links are between words proper: ``</s>`` has none.
 """
 
-from typing import Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EOS = "</s>"
 NO_CELL = str.maketrans(dict.fromkeys("\t\n\r", "\N{REPLACEMENT CHARACTER}"))  # what ends a cell of a TSV file
@@ -29,7 +31,9 @@ class Alignment(NamedTuple):
     weights: np.ndarray
 
 
-def align(source: List[str], target: List[str], attention: Tensor, src_tokens: Tensor, padding_idx: int) -> Alignment:
+def align(
+    source: List[str], target: List[str], attention: "Tensor", src_tokens: "Tensor", padding_idx: int
+) -> Alignment:
     """Cuts out of a batch's attention the part that belongs to one hypothesis, without padding.
 
     Args:

@@ -12,6 +12,7 @@ import torch
 from fairseq.checkpoint_utils import checkpoint_paths
 from torch import Tensor
 
+import fairseq_bahdanau.plugin  # noqa: F401  the guards
 from fairseq_bahdanau.cli import new_parser, run_and_print
 from fairseq_bahdanau.guards.dictionaries import NAME, other_side
 from fairseq_bahdanau.guards.loading import read

@@ -4,7 +4,6 @@ import argparse
 import os
 from typing import NamedTuple, Set
 
-import without_fairseq  # noqa: F401
 from grammar import links, sentence
 from sampler import Sampler
 

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple
 
-import without_fairseq  # noqa: F401
-
 from fairseq_bahdanau.text import stream_lines
 
 LEXICON = Path(__file__).resolve().parent / "lexicon.txt"

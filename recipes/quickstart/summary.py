@@ -4,8 +4,6 @@ import argparse
 import os
 from typing import List
 
-import without_fairseq  # noqa: F401
-
 from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.runs import SCORES, read_scores, run_stage
 from fairseq_bahdanau.tables import markdown_table

@@ -17,7 +17,7 @@ import fairseq_bahdanau  # noqa: F401  puts its own thread in the place of fairs
 # Fairseq's buffer of batches, left after the first: its thread is in PyTorch nearly always.
 PROGRAM = """
 import sys, threading, torch
-import fairseq_bahdanau
+import fairseq_bahdanau.plugin
 from fairseq.data.iterators import BufferedIterator
 
 class Batches:

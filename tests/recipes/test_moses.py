@@ -1,4 +1,4 @@
-"""recipes/moses.py against what Moses' Perl makes of the same lines: those that follow it wrote, each by its script."""
+"""portable/moses.py against what the Perl of Moses makes of lines: it wrote those below, each by its script."""
 
 import os
 import sys
@@ -9,9 +9,8 @@ from support import ROOT
 
 sys.path.insert(0, str(ROOT / "recipes"))
 import iwslt14
-import moses
-import moses_as_perl
 
+from fairseq_bahdanau.portable import moses, moses_as_perl
 from fairseq_bahdanau.text import read_lines, stream_lines
 
 # A folder with NAME.LANGUAGE.xml of the campaign, and beside each NAME.LANGUAGE.tok, which grep, sed, tokenizer.perl

@@ -15,9 +15,10 @@ import fairseq_bahdanau
 RECIPES = Path(fairseq_bahdanau.__path__[0]).parent / "recipes"
 sys.path.insert(0, str(RECIPES))
 import iwslt14  # noqa: E402
-import moses  # noqa: E402
 import segment  # noqa: E402
 import wmt14  # noqa: E402
+
+from fairseq_bahdanau.portable import moses  # noqa: E402
 
 CLEAN = [
     ((1, 1), 5, 1.5, True),
@@ -66,8 +67,8 @@ def test_every_caller_counts_by_that_rule(monkeypatch):
     assert segment.encode_chunk("m", None, None, pairs) == pairs
 
 
-# One has models to load, and the other is loaded where lines are tokenised.
-NEEDING = ("translate.py", "moses_as_perl.py")
+# It has models to load.
+NEEDING = ("translate.py",)
 SCRIPTS = [path for path in (*RECIPES.glob("*.py"), *RECIPES.glob("quickstart/*.py")) if path.name not in NEEDING]
 
 

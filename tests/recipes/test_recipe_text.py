@@ -17,11 +17,11 @@ from support import ROOT
 RECIPES = ROOT / "recipes"
 sys.path.insert(0, str(RECIPES))
 import fetch  # noqa: E402
-import moses  # noqa: E402
 import parallel  # noqa: E402
 import wmt14  # noqa: E402
 
 from fairseq_bahdanau import text  # noqa: E402
+from fairseq_bahdanau.portable import moses  # noqa: E402
 
 
 def double(chunk):

@@ -136,6 +136,26 @@ def test_a_fairseq_of_the_users_own_is_left_alone(tmp_path):
     assert len(finished.stderr.splitlines()) == 1 and not (tmp_path / ".fairseq_bahdanau").exists()
 
 
-def test_the_plugin_is_one_import():
-    run_command("python", "-c", "import fairseq_bahdanau; import fairseq.models as m; "
-                "assert 'bigru_bahdanau_maxout' in m.ARCH_MODEL_REGISTRY")  # fmt: skip
+REGISTERED = """
+from fairseq import checkpoint_utils, criterions, models, tasks
+assert "bigru_bahdanau_maxout" in models.ARCH_MODEL_REGISTRY and "translation_unk" in tasks.TASK_REGISTRY
+assert {"cross_entropy_summed", "r_drop_label_smoothed_cross_entropy"} <= set(criterions.CRITERION_REGISTRY)
+assert checkpoint_utils.load_checkpoint_to_cpu.__module__.startswith("fairseq_bahdanau.")
+"""
+
+
+@pytest.mark.parametrize("module", ["plugin", "model", "criterions", "r_drop", "tasks"])
+def test_the_plugin_is_one_import(module):
+    run_command("python", "-c", f"import fairseq_bahdanau.{module}\n{REGISTERED}")
+
+
+@pytest.mark.parametrize("module", ["text", "runs", "tables", "cli.score_alignment"])
+def test_what_needs_no_fairseq_starts_without_it(module):
+    program = f"import sys, fairseq_bahdanau.{module}; assert not {{'torch', 'fairseq'}} & set(sys.modules)"
+    run_command("python", "-c", program)
+
+
+def test_with_fairseq_there_the_package_itself_is_the_plugin():
+    """Which is what ``--user-dir`` does."""
+    program = "import fairseq.models as m, fairseq_bahdanau; assert 'bigru_bahdanau_maxout' in m.ARCH_MODEL_REGISTRY"
+    run_command("python", "-c", program)

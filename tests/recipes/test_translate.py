@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import struct
@@ -11,14 +10,10 @@ import sys
 import termios
 
 import pytest
-import sentencepiece
-import torch
-from fairseq import tasks
 from hostile_text import hostile_lines
-from omegaconf import OmegaConf
-from support import ROOT, environment, lines, shake, translate, write
+from support import ROOT, environment, translate
 
-from fairseq_bahdanau.model import BahdanauModel
+from fairseq_bahdanau.portable import lines as lines_of_text
 
 sys.path.insert(0, str(ROOT / "recipes"))
 import translate as program
@@ -34,46 +29,6 @@ ODD = [
     b"a2 " * 1001,
     b"a3",
 ]
-
-
-@pytest.fixture(scope="module")
-def pair(data, checkpoint, tmp_path_factory):
-    """The folder of a recipe's language pair, on words."""
-    pair = tmp_path_factory.mktemp("work") / "xx-yy"
-    shutil.copytree(data, pair / "bin")
-    (pair / "model").mkdir()
-    shutil.copy(checkpoint, pair / "model" / "averaged.pt")
-    how = {"source": "xx", "target": "yy", "pieces": "words", "moses": False, "lowercase": False}
-    (pair / "text.json").write_text(json.dumps(how))
-    return pair
-
-
-@pytest.fixture(scope="module")
-def pieces(checkpoint, tmp_path_factory):
-    """A folder of a recipe that tokenises, lower-cases and cuts into pieces; the model has learnt nothing."""
-    pair = tmp_path_factory.mktemp("pieces") / "de-en"
-    (pair / "bin").mkdir(parents=True)
-    text = [
-        "der hund schläft heute nicht .",
-        "ein hundehaus steht im garten !",
-        "&quot; heute &quot; steht er leer .",
-    ] * 9
-    corpus = write(pair / "text", text)
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(pair / "spm"), vocab_size=50, model_type="bpe", minloglevel=2
-    )
-    vocabulary = [line.split("\t")[0] for line in lines(pair / "spm.vocab")][3:]
-    for language in ("de", "en"):
-        write(pair / "bin" / f"dict.{language}.txt", [f"{piece} 1" for piece in vocabulary])
-    saved = torch.load(checkpoint)
-    saved["cfg"]["task"].update(data=str(pair / "bin"), source_lang="de", target_lang="en")
-    task = tasks.setup_task(OmegaConf.create(saved["cfg"]["task"]))
-    saved["model"] = shake(BahdanauModel.build_model(OmegaConf.create(saved["cfg"]["model"]), task)).state_dict()
-    (pair / "model").mkdir()
-    torch.save(saved, pair / "model" / "averaged.pt")
-    how = {"source": "de", "target": "en", "pieces": "sentencepiece", "moses": True, "lowercase": True}
-    (pair / "text.json").write_text(json.dumps(how))
-    return pair
 
 
 @pytest.fixture
@@ -140,7 +95,7 @@ CUTS = [  # pieces, greatest length, whether they are pieces of words, the lengt
 
 @pytest.mark.parametrize(("pieces", "longest", "in_pieces", "wanted"), CUTS)
 def test_long_lines_are_cut_where_a_reader_would(pieces, longest, in_pieces, wanted):
-    parts = program.cut(pieces.split(), longest, in_pieces)
+    parts = lines_of_text.cut(pieces.split(), longest, in_pieces)
     assert [len(part) for part in parts] == wanted and [piece for part in parts for piece in part] == pieces.split()
 
 

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, List, Sequence
 
 if TYPE_CHECKING:
-    from moses_as_perl import Detokenizer, Tokenizer
+    from .moses_as_perl import Detokenizer, Tokenizer
 
 LANGUAGES = ("de", "en", "fr")  # those of the recipes, in which lines were compared with the Perl's
 # Perl deletes these; four of them count as white space in Python and not in Perl.
@@ -38,7 +38,7 @@ def require_language(language: str) -> None:
 def tokenizer(language: str) -> "Tokenizer":
     """Makes the tokeniser of a language."""
     require_language(language)
-    from moses_as_perl import Tokenizer
+    from .moses_as_perl import Tokenizer
 
     return Tokenizer(lang=language)
 
@@ -47,7 +47,7 @@ def tokenizer(language: str) -> "Tokenizer":
 def detokenizer(language: str) -> "Detokenizer":
     """Makes the detokeniser of a language."""
     require_language(language)
-    from moses_as_perl import Detokenizer
+    from .moses_as_perl import Detokenizer
 
     return Detokenizer(lang=language)
 

@@ -1,1 +1,0 @@
-../without_fairseq.py
