@@ -27,6 +27,25 @@ def readable(decoder: BahdanauDecoder) -> BahdanauDecoder:
     return twin
 
 
+def loop_of(rnn: nn.Module) -> EncoderLoop:
+    """Returns the encoder's recurrent layers as a loop with the same parameters."""
+    if isinstance(rnn, EncoderLoop):
+        return rnn
+    assert isinstance(rnn, nn.RNNBase)
+    (cell,) = (choice.cell for choice in CELLS.values() if choice.rnn is type(rnn))
+    return EncoderLoop.like(rnn, cell)
+
+
+def require_scores(model: BahdanauModel) -> None:
+    """Checks that the decoder ends in scores of words.
+
+    Raises:
+        ValueError: a model with adaptive softmax, whose features are not yet scores of words
+    """
+    if model.decoder.adaptive_softmax is not None:
+        raise ValueError("a model with --adaptive-softmax-cutoff cannot be exported: its decoder ends in features")
+
+
 class ExportableEncoder(nn.Module):
     """Turns source tokens into everything that a decoder step needs.
 
@@ -37,9 +56,7 @@ class ExportableEncoder(nn.Module):
     def __init__(self, model: BahdanauModel):
         super().__init__()
         self.encoder, self.decoder = model.encoder, model.decoder
-        rnn = model.encoder.rnn
-        cells = {choice.rnn: choice.cell for choice in CELLS.values()}
-        self.loop = rnn if isinstance(rnn, EncoderLoop) else EncoderLoop.like(rnn, cells[type(rnn)])
+        self.loop = loop_of(model.encoder.rnn)
 
     def read_way(self, way: OneWay, read: Tensor, order: Tensor, padding_mask: Tensor) -> Tensor:
         """Returns one direction's states ``(batch, src_len, hidden_size)`` over columns that it reads in this order."""
@@ -81,12 +98,12 @@ class ExportableDecoderStep(nn.Module):
     """Takes one step of the decoder.
 
     Args:
-        model: in evaluation mode, without adaptive softmax
+        decoder: in evaluation mode, without adaptive softmax
     """
 
-    def __init__(self, model: BahdanauModel):
+    def __init__(self, decoder: BahdanauDecoder):
         super().__init__()
-        self.decoder = readable(model.decoder)
+        self.decoder = readable(decoder)
 
     def forward(
         self,
@@ -124,10 +141,9 @@ def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedPro
     Raises:
         ValueError: a model with adaptive softmax, whose features are not yet scores of words
     """
-    if model.decoder.adaptive_softmax is not None:
-        raise ValueError("a model with --adaptive-softmax-cutoff cannot be exported: its decoder ends in features")
+    require_scores(model)
     model.eval()
-    encoder, step = ExportableEncoder(model), ExportableDecoderStep(model)
+    encoder, step = ExportableEncoder(model), ExportableDecoderStep(model.decoder)
     src_tokens = torch.full(
         (3, src_len), model.encoder.dictionary.eos(), device=model.decoder.embed_tokens.weight.device
     )

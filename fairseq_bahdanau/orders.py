@@ -66,7 +66,7 @@ class FixedContextDecoder(BahdanauDecoder):
     def step(self, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
         """As :meth:`BahdanauDecoder.step`."""
         beams = last.cell.size(0) // source.keys.size(0)
-        attention = source.keys.transpose(1, 2).expand(-1, beams, -1).flatten(0, 1)
+        attention = source.keys.transpose(1, 2).repeat(1, beams, 1).flatten(0, 1)
         return State(self.recurrence(embed_gates, last.context, last.cell), last.context), attention
 
 
