@@ -122,7 +122,7 @@ def test_no_pictures(run_align):
 
 def test_the_five_lines_of_the_readme(run_align, data, checkpoint):
     """As they stand there, but for the names of the files and the sentence."""
-    (code,) = re.findall(r"## From Python\n.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (code,) = re.findall(r"## From Python.*?\n.*?```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for there, here in (
         ('"checkpoints"', repr(str(checkpoint.parent))),
         ('"checkpoint_best.pt"', repr(checkpoint.name)),
