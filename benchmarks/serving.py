@@ -30,7 +30,7 @@ from translate import get_parser  # noqa: E402
 
 from fairseq_bahdanau.cli.translating import parse  # noqa: E402
 from fairseq_bahdanau.portable.lines import processor  # noqa: E402
-from fairseq_bahdanau.portable.treatment import find_pair, read_text  # noqa: E402
+from fairseq_bahdanau.portable.treatment import find_pair, read_treatment  # noqa: E402
 from fairseq_bahdanau.tables import markdown_table  # noqa: E402
 from fairseq_bahdanau.text import read_lines  # noqa: E402
 from fairseq_bahdanau.translator import Translator  # noqa: E402
@@ -47,7 +47,7 @@ def exported(folder: str, threads: int) -> Translate:
 
 def fairseq(checkpoint: str) -> Translate:
     """Translates by fairseq's search, as ``recipes/translate.sh`` does; threads are those of PyTorch."""
-    text, model, data = read_text(find_pair(Path(checkpoint)))
+    text, model, data = read_treatment(find_pair(Path(checkpoint)))
 
     @functools.lru_cache(maxsize=None)
     def translator(beam: int, batch: int) -> Fairseq:
@@ -63,7 +63,7 @@ def ctranslate2(checkpoint: str, kind: str, threads: int, place: str) -> Transla
     """Translates a transformer of fairseq's by CTranslate2, whose search has the same options."""
     import ctranslate2 as library  # only here: what is measured beside ours
 
-    text, model, data = read_text(find_pair(Path(checkpoint)))
+    text, model, data = read_treatment(find_pair(Path(checkpoint)))
     folder = f"{place}/{kind}"
     if not Path(folder).exists():
         converter = library.converters.FairseqConverter(

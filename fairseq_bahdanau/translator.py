@@ -49,7 +49,7 @@ class Translator:
             if description.text != self.text or self.dictionaries(path) != [self.source, self.target]:
                 raise ValueError(f"{path} and {folders[0]} have different dictionaries or treat text differently")
         self.pieces = folder.pieces_of(folders[0], self.text)
-        models = [self.open(path, description, threads) for path, description in zip(folders, described)]
+        models = [self.load(path, description, threads) for path, description in zip(folders, described)]
         self.model: Model = Ensemble(models) if len(models) > 1 else models[0]
         self.longest = min(description.max_source_positions for description in described)
         self.unknown = self.tokens = 0  # of all sources so far
@@ -59,7 +59,7 @@ class Translator:
         files = [folder.file_in(path, folder.dictionary_name(language)) for language in self.text[:2]]
         return [folder.read_dictionary(file) for file in files]
 
-    def open(self, path: str, description: folder.Description, threads: int) -> OnnxModel:
+    def load(self, path: str, description: folder.Description, threads: int) -> OnnxModel:
         """Opens the graphs of an exported model."""
         encoder, step = (folder.file_in(path, name) for name in (folder.ENCODER, folder.STEP))
         words, pad = len(self.target.words), self.source.symbols.pad

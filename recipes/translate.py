@@ -34,7 +34,7 @@ from fairseq_bahdanau.cli.translating import (
 from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.guards.hypotheses import load_align_dict
 from fairseq_bahdanau.portable.lines import BLOCK, LONGEST, decode_line, names_of_parts, prepare, read_blocks
-from fairseq_bahdanau.portable.treatment import Text, find_pair, read_text
+from fairseq_bahdanau.portable.treatment import Text, find_pair, read_treatment
 
 PROGRAM = "translate.py"
 HONOURED = [name for name in SEARCH if name not in ("data", "path", "source_lang", "target_lang", "left_pad_source")]
@@ -106,7 +106,7 @@ def run(checkpoint: str, given: List[str]) -> None:
         ValueError: what is wrong with an option or a file
     """
     pair = find_pair(Path(checkpoint.split(":")[0]))
-    text, model, data = read_text(pair)
+    text, model, data = read_treatment(pair)
     own = [str(data), "--path", checkpoint, "--source-lang", text.source, "--target-lang", text.target]
     args = parse(get_parser(), own, given, HONOURED)
     if text.tokenized:

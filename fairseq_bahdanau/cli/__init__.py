@@ -10,9 +10,14 @@ from typing import Callable, List, Optional
 
 from fairseq_bahdanau.complaints import complaining
 
-# Importing fairseq has told every library to log all it does (fairseq/models/wav2vec/wav2vec2_classification.py);
-# fairseq's own commands log from this level on.
-logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
+# Importing fairseq tells every library to log all it does (fairseq/models/wav2vec/wav2vec2_classification.py), and
+# matplotlib, when it is imported after that, does.
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+
+def log_as_fairseq() -> None:
+    """Logs from that level on from which fairseq's own commands do, whatever importing fairseq has set."""
+    logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
 
 
 def new_parser(tool: str, description: str) -> argparse.ArgumentParser:
@@ -39,6 +44,7 @@ def run_and_print(
         run: from the parsed options to lines
         arguments: of the command line; None: the program's own
     """
+    log_as_fairseq()
     args = parser.parse_args(arguments)
     with complaining(f"{parser.prog}: error", code=2):
         print("\n".join(run(args)))

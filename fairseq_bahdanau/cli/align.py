@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from fairseq_bahdanau.alignment.links import align, merge_subwords, subword_marker
 from fairseq_bahdanau.alignment.output_files import Hypothesis, write_all
-from fairseq_bahdanau.cli import make_output_folder
+from fairseq_bahdanau.cli import log_as_fairseq, make_output_folder
 from fairseq_bahdanau.cli.batches import Sentence, count_unknown, encode, line_coders
 from fairseq_bahdanau.cli.translating import (
     LIMIT,
@@ -171,6 +171,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Writes the alignments that the command line asks for (``arguments``, or the program's own)."""
+    log_as_fairseq()
     parser = get_parser()
     with complaining(f"{parser.prog}: error", code=2):
         args = parse(parser, [], arguments, HONOURED)

@@ -4,6 +4,7 @@ A checkpoint of a recipe knows how its text is treated; for another, the options
 """
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
@@ -12,7 +13,7 @@ import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, Iterator, List, NamedTuple, Optional
 
 import onnx
 from fairseq import checkpoint_utils
@@ -27,7 +28,7 @@ from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
 from fairseq_bahdanau.onnx_graphs import encoder_graph, least_columns, step_graph
 from fairseq_bahdanau.portable import folder
 from fairseq_bahdanau.portable.lines import processor
-from fairseq_bahdanau.portable.treatment import Text, find_pair, read_text
+from fairseq_bahdanau.portable.treatment import Text, find_pair, read_treatment
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 
@@ -55,7 +56,7 @@ def find(args: argparse.Namespace) -> Given:
         if getattr(args, flag):
             raise ValueError(f"--{flag.replace('_', '-')} is for a model without a recipe's folder: give --data, too")
     try:
-        text, pieces, data = read_text(find_pair(Path(args.checkpoint)))
+        text, pieces, data = read_treatment(find_pair(Path(args.checkpoint)))
     except ValueError as error:
         raise ValueError(f"{error}; or give --data, a folder of dictionaries") from error
     return Given(str(data), [text.source, text.target], text, pieces)
@@ -89,6 +90,22 @@ def describe(model: BahdanauModel, cfg: DictConfig, text: Text, int8: bool) -> f
     return folder.Description(folder.FORMAT, text, source, target, least_columns(model), int8, own, versions)
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps silent what tells of every node that it passes, and of packages that it could have used."""
+    loggers = [logging.getLogger(name) for name in (None, "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
 def write_graph(graph: onnx.ModelProto, path: str, int8: bool) -> None:
     """Writes a graph; ``int8`` makes the weights of its products integers, and rounds what is multiplied as it goes.
 
@@ -118,7 +135,7 @@ def run(args: argparse.Namespace) -> List[str]:
     pieces = "words" if given.pieces is None else "sentencepiece"
     text = given.text or Text(source, target, pieces, moses=args.moses, lowercase=args.lowercase)
     os.makedirs(os.path.dirname(output), exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(output), prefix=".export") as place:
+    with quiet(), tempfile.TemporaryDirectory(dir=os.path.dirname(output), prefix=".export") as place:
         written = os.path.join(place, "model")
         os.mkdir(written)
         write_graph(encoder_graph(model), os.path.join(written, folder.ENCODER), args.int8)
@@ -155,10 +172,6 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Runs the command line, or the arguments that are given."""
-    # Exporters tell of every node that they pass, and of packages that they could have used.
-    logging.getLogger().setLevel(logging.ERROR)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
     run_and_print(get_parser(), run, arguments)
 
 

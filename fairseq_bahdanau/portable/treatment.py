@@ -32,7 +32,7 @@ def find_pair(checkpoint: Path) -> Path:
     raise ValueError(f"{checkpoint} does not lie where a recipe trained it: no folder above it has a text.json")
 
 
-def read_text(pair: Path) -> Tuple[Text, Optional[str], Path]:
+def read_treatment(pair: Path) -> Tuple[Text, Optional[str], Path]:
     """Reads how text is treated; returns that, the file of the model of pieces (None: words), and the folder of data.
 
     Raises:

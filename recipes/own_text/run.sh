@@ -38,7 +38,7 @@ choose_scores() {
   local known
   scoring=(--language "$tgt")
   [ "$tokenized" = true ] || return 0
-  known=$(cd "$recipes" && python -c 'from moses import LANGUAGES; print(*LANGUAGES)')
+  known=$(python -c 'from fairseq_bahdanau.portable.moses import LANGUAGES; print(*LANGUAGES)')
   if [[ " $known " == *" $tgt "* ]]; then
     scoring=(--moses "$tgt" --tokenized-reference "$text/$gen_subset.$tgt")
   else

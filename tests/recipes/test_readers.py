@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "recipes/wmt14.py": "unpacks archives, as bytes",
     "recipes/tar_members.py": "archives, as bytes",
     "recipes/translate.py": "asks whether standard input is a terminal",
+    "fairseq_bahdanau/translate.py": "asks whether standard input is a terminal",
     "benchmarks/load.py": "files of the system",
     "benchmarks/quality.py": "notes that it wrote itself, and a page of this repository",
     "benchmarks/report.py": "pages of this repository",
