@@ -8,6 +8,20 @@ ALPHABETS = ["Lu", "Ll", "Lo", "Lm", "Mn", "Nd", "No", "Pd", "Po", "Sc", "Sm", "
 SPELT = ["<s>", "</s>", "<pad>", "<unk>", "▁", "@@", "<0x0A>", "__en__", "madeupword0000", "|||", "&#10;", "-1", "NaN"]
 
 
+# Lines of which each is odd in its own way, for a model of the words a0 to a7.
+ODD = [
+    b"a1 a2 a3",
+    b"",
+    b"  \t ",
+    b"a4\ra5",
+    "a0\u2028a6 \x0ca7\x00".encode(),
+    b"\xff\xfe a1",
+    b"</s> <pad> unknown",
+    b"a2 " * 1001,
+    b"a3",
+]
+
+
 def hostile_lines(count: int, longest: int, seed: int) -> List[bytes]:
     """So many lines, without their ends; a word or a sign is repeated up to ``longest`` times."""
     numbers = random.Random(seed)

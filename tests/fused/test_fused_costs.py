@@ -1,31 +1,19 @@
 """What a step of the fused loop costs: operations, memory kept for the backward pass, and no look at the device."""
 
+import sys
+
 import pytest
 import torch
 from fused_support import ANNOTATION_DIM, GATES, LAYOUTS, arguments, decoder, orders, unroll
-from support import SIZES, build_model
-from torch.utils._python_dispatch import TorchDispatchMode
+from support import ROOT, SIZES, build_model
 
 from fairseq_bahdanau.export import readable
 from fairseq_bahdanau.fused.conditional import FusedConditionalLoop
 from fairseq_bahdanau.fused.loop import FusedLoop
 from fairseq_bahdanau.fused.prepare import folds
 
-
-class Count(TorchDispatchMode):
-    """Counts the operations that compute: all but those that return a view."""
-
-    def __init__(self):
-        super().__init__()
-        self.operations = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Called for every operation."""
-        returns = func._schema.returns
-        is_view = bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
-        self.operations += not is_view and func is not torch.ops.aten._unsafe_view.default
-        return func(*args, **(kwargs or {}))
-
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from roofline import Count
 
 # Per step: forward, and forward and backward; one more forward where the context's gates are not folded.
 BOUNDS = {"look-update-generate": (10, 30), "update-look-generate": (10, 30), "update-look-update-generate": (16, 36)}

@@ -10,25 +10,13 @@ import sys
 import termios
 
 import pytest
-from hostile_text import hostile_lines
+from hostile_text import ODD, hostile_lines
 from support import ROOT, environment, translate
 
 from fairseq_bahdanau.portable import lines as lines_of_text
 
 sys.path.insert(0, str(ROOT / "recipes"))
 import translate as program
-
-ODD = [
-    b"a1 a2 a3",
-    b"",
-    b"  \t ",
-    b"a4\ra5",
-    "a0\u2028a6 \x0ca7\x00".encode(),
-    b"\xff\xfe a1",
-    b"</s> <pad> unknown",
-    b"a2 " * 1001,
-    b"a3",
-]
 
 
 @pytest.fixture
