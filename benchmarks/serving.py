@@ -7,6 +7,7 @@ single sentences, start-up and memory, and each system's BLEU, so that no speed 
 
 import argparse
 import functools
+import logging
 import resource
 import statistics
 import subprocess
@@ -153,6 +154,7 @@ def get_parser_of_this() -> argparse.ArgumentParser:
 def main() -> None:
     """Measures, and prints tables as they are ready."""
     args = get_parser_of_this().parse_args()
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq tells of every batch
     lines, reference = read_lines(args.source), read_lines(args.reference)
     for threads in args.threads:
         print(f"\n{now(threads, 'python ' + ' '.join(sys.argv))}\n", flush=True)
