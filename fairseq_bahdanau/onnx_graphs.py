@@ -18,8 +18,7 @@ from .export import ExportableDecoderStep, require_scores
 from .folding import folded
 from .model import BahdanauModel
 from .onnx_recurrence import DIMENSIONS, recurrent_layers
-
-SOURCE = ("keys", "values", "padding_mask")
+from .portable.folder import SOURCE
 
 
 class Begin(nn.Module):
@@ -67,9 +66,9 @@ def exported(module: nn.Module, inputs: Dict[str, Tensor], results: List[str], c
     return written.model_proto
 
 
-def example(model: BahdanauModel) -> Dict[str, Tensor]:
+def example(model: BahdanauModel, fold: nn.Linear) -> Dict[str, Tensor]:
     """Makes two sentences, each read by five beams: what the graphs are written from."""
-    (_, fold), columns = folded(model.decoder), least_columns(model) + 2
+    columns = least_columns(model) + 2
     words, annotations = torch.full((2, 1), model.encoder.dictionary.eos()), torch.zeros(2, columns, fold.in_features)
     lengths = torch.tensor([columns, 2], dtype=torch.int32)
     last_state = torch.zeros(2, model.encoder.hidden_size)
@@ -89,9 +88,9 @@ def encoder_graph(model: BahdanauModel) -> ModelProto:
     Raises:
         ValueError: a cell that is no operator of ONNX
     """
-    given, names = example(model), ["annotations", "last_state", "lengths"]
-    results = ["state", "context", *SOURCE]
     _, fold = folded(model.decoder)
+    given, names = example(model, fold), ["annotations", "last_state", "lengths"]
+    results = ["state", "context", *SOURCE]
     begin = exported(Begin(model.decoder, fold), {name: given[name] for name in names}, results, least_columns(model))
     read, operators = recurrent_layers(model), list(begin.opset_import)
     read.ir_version = begin.ir_version
@@ -123,8 +122,8 @@ def step_graph(model: BahdanauModel) -> ModelProto:
         ValueError: a model with adaptive softmax
     """
     require_scores(model)
-    decoder, _ = folded(model.decoder)
-    given, names = example(model), ["prev_output_tokens", "state", "context", *SOURCE]
+    decoder, fold = folded(model.decoder)
+    given, names = example(model, fold), ["prev_output_tokens", "state", "context", *SOURCE]
     results = ["logits", "attention", "next_state", "next_context"]
     written = exported(
         ExportableDecoderStep(decoder), {name: given[name] for name in names}, results, least_columns(model)

@@ -5,7 +5,7 @@ onnxruntime and, for pieces of words, sentencepiece.
 """
 
 import logging
-from typing import Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -115,16 +115,17 @@ class Translator:
     def search(self, names: List[str], sources: List[List[int]], options: Options, batch_size: int) -> List[Hypothesis]:
         """Finds the best translation of every sentence, those of one length together."""
         order = sorted(range(len(sources)), key=lambda number: -len(sources[number]))
-        found: List[Tuple[int, Hypothesis]] = []
+        found: Dict[int, Hypothesis] = {}
         for first in range(0, len(order), batch_size):
             batch = order[first : first + batch_size]
             search = Search(self.model, self.target.symbols, options, [sources[number] for number in batch])
-            found += [(number, hypotheses[0]) for number, hypotheses in zip(batch, search.run())]
-        for number, hypothesis in sorted(found, key=lambda each: each[0]):
+            found.update(zip(batch, (hypotheses[0] for hypotheses in search.run())))
+        in_order = [found[number] for number in range(len(sources))]
+        for name, hypothesis in zip(names, in_order):
             if hypothesis.cut:
                 length = len(hypothesis.tokens) - 1
-                LOG.warning("%s: its translation reached the limit of %d tokens: it may be cut", names[number], length)
-        return [hypothesis for _, hypothesis in sorted(found, key=lambda each: each[0])]
+                LOG.warning("%s: its translation reached the limit of %d tokens: it may be cut", name, length)
+        return in_order
 
     def join(self, line: Line, hypotheses: List[Hypothesis], options: Options) -> Translation:
         """Puts the translations of a line's parts together; the attention of one part is 0 on the others."""

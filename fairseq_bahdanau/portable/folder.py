@@ -14,6 +14,7 @@ from .treatment import Text
 
 FORMAT = 1  # of the folder; a change that an older program could not read is one more
 DESCRIPTION, ENCODER, STEP, PIECES = "model.json", "encoder.onnx", "step.onnx", "spm.model"
+SOURCE = ("keys", "values", "padding_mask")  # what the encoder gives, and every step reads and does not change
 # fairseq's own words, which stand before those of a dictionary's file.
 FIRST_WORDS = ["<s>", "<pad>", "</s>", "<unk>"]
 UNKNOWN = "<unk>"

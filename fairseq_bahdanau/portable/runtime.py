@@ -8,7 +8,8 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 import onnxruntime
 
-SOURCE = ("keys", "values", "padding_mask")  # what a step reads and does not change
+from .folder import SOURCE
+
 ALL_PROBABILITIES, BEST = ["log_probs"], ["best", "words"]
 CARRIED = ["next_state", "next_context"]
 

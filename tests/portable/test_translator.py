@@ -54,12 +54,8 @@ def by_folder(place, text, *flags):
 
 @pytest.mark.parametrize("flags", [[], ["--beam", "1"], ["--lenpen", "0.5", "--unkpen", "2", "--max-len-b", "20"]])
 def test_lines_are_those_of_translate_sh(words, pair, flags):
-    text = b"\n".join([*ODD, *(line for line in lines_in_bytes(pair))])
+    text = b"\n".join([*ODD, *(f"a{n} a{n + 1} a{n + 2} a{7 - n}".encode() for n in range(5))])
     assert by_folder(words, text, *flags)[0] == translate(pair / "model" / "averaged.pt", text, *flags)
-
-
-def lines_in_bytes(pair):
-    return [f"a{n} a{n + 1} a{n + 2} a{7 - n}".encode() for n in range(5)]
 
 
 def test_text_is_treated_as_the_recipe_did(cut, pieces):
