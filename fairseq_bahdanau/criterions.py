@@ -62,7 +62,7 @@ class BlockwiseLabelSmoothedCrossEntropyCriterion(LabelSmoothedCrossEntropyCrite
             "sample_size": sample["target"].size(0) if self.sentence_avg else sample["ntokens"],
         }
         if best is not None:
-            is_word = target.ne(self.padding_idx).expand_as(best)
+            is_word = target.ne(self.padding_idx)
             logging_output["n_correct"] = int((best.eq(target) & is_word).sum())
             logging_output["total"] = int(is_word.sum())
         return logging_output

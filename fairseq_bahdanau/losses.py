@@ -69,19 +69,19 @@ def losses_of(scores: Tensor, words_meant: Tensor, smoothing: float, p: Tensor, 
     """Computes the softmax and both losses of a block of logits, and writes them into the last three arguments.
 
     Args:
-        scores: ``(..., vocabulary)``
-        words_meant: the targets, ``(..., 1)``
+        scores: ``(rows, vocabulary)``
+        words_meant: the targets, ``(rows, 1)``
         smoothing: eps
         p: where the softmax goes, shaped as ``scores``
-        loss: where the label-smoothed loss goes, ``(...)``
-        nll_loss: where the plain loss goes, ``(...)``
+        loss: where the label-smoothed loss goes, ``(rows,)``
+        nll_loss: where the plain loss goes, ``(rows,)``
     """
-    words = scores.size(-1)
+    words = scores.size(1)
     share = smoothing / (words - 1)
-    total, largest, meant = scores.sum(dim=-1), scores.amax(dim=-1), scores.gather(-1, words_meant).squeeze(-1)
-    torch.softmax(scores, dim=-1, out=p)
+    total, largest, meant = scores.sum(dim=1), scores.amax(dim=1), scores.gather(1, words_meant).squeeze(1)
+    torch.softmax(scores, dim=1, out=p)
     # The largest probability is at least 1 / V, so its logarithm is exact enough for all of them.
-    log_sum = largest - p.amax(dim=-1).log()
+    log_sum = largest - p.amax(dim=1).log()
     torch.sub(log_sum, meant, out=nll_loss)
     torch.mul(words * log_sum - total, share, out=loss).add_(nll_loss, alpha=1 - smoothing - share)
 
