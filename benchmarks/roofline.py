@@ -10,6 +10,7 @@ from typing import Dict, List, NamedTuple, Tuple
 import torch
 from batches import make_dictionary
 from systems import build
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_bahdanau.attention import Source
@@ -44,12 +45,18 @@ SHAPES = (
     Shape(448, 32, 32, 1024, 1024),
 )
 SYSTEMS = {"reference": "reference", "fused": "ours", "fused, conditional GRU": "ours-conditional"}
-TRITON = {"triton": (2, 2), "triton, conditional GRU": (4, 4)}  # launches: one kernel beside each product of a step
+# Launches of a step, forward and backward, one kernel beside each product; and of a step of a search, which
+# tests/fused/test_triton.py counts.
+TRITON = {"triton": (2, 2, 11), "triton, conditional GRU": (4, 4, 13)}
 STEPS, ITEM = (12, 16), 2  # two target lengths, and bytes of a number
 
 
+aten = torch.ops.aten
+COMPUTE_NOTHING = {aten._unsafe_view, aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty}
+
+
 class Count(TorchDispatchMode):
-    """Counts the operations that compute: all but those that return a view."""
+    """Counts the operations that compute: all but those that return a view or fresh memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,15 +66,18 @@ class Count(TorchDispatchMode):
         """Called for every operation."""
         returns = func._schema.returns
         is_view = bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
-        self.operations += not is_view and func is not torch.ops.aten._unsafe_view.default
+        self.operations += not is_view and func.overloadpacket not in COMPUTE_NOTHING
         return func(*args, **(kwargs or {}))
 
 
-def decoder_of(system: str) -> BahdanauDecoder:
-    """Builds a decoder of ours of the small size, without values."""
+def model_of(system: str) -> nn.Module:
+    """Builds a model of ours of the small size, without values; its encoder is the fused one, which looks at none."""
     dictionary = make_dictionary(40)
     with torch.device("meta"):
-        return build(system, "small", dictionary, dictionary).decoder.train()
+        model = build("ours" if system == "reference" else system, "small", dictionary, dictionary)
+    if system == "reference":
+        model.decoder.fused = None
+    return model
 
 
 def operations(decoder: BahdanauDecoder, steps: int, sentences: int = 3, source: int = 16) -> Tuple[int, int]:
@@ -88,13 +98,34 @@ def operations(decoder: BahdanauDecoder, steps: int, sentences: int = 3, source:
         return forward, count.operations - forward
 
 
-def per_step() -> Dict[str, Tuple[float, float]]:
-    """Counts the launches of a target step of every path, forward and backward: the difference between two lengths."""
-    counted: Dict[str, Tuple[float, float]] = {}
+def in_search(model: nn.Module) -> int:
+    """Counts the operations of a step of a search of five beams, the output layer and reordering included.
+
+    The first step, which prepares, is not counted.
+    """
+    device, state = model.decoder.attention.energy.device, {}
+    with torch.no_grad(), torch.device(device):
+        rows = torch.arange(3).repeat_interleave(5)
+        encoder_out = model.encoder.reorder_encoder_out(model.encoder(torch.full((3, 6), 5)), rows)
+        model.decoder(torch.full((15, 1), 4), encoder_out, state)
+        words, rows = torch.full((15, 2), 4), torch.arange(15)
+        with Count() as count:
+            encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
+            model.decoder.reorder_incremental_state_scripting(state, rows)
+            model.decoder(words, encoder_out, state)
+    return count.operations
+
+
+def per_step() -> Dict[str, Tuple[float, float, float]]:
+    """Counts the launches of a target step of every path: forward, backward, and in a search.
+
+    The first two are the difference between two lengths.
+    """
+    counted: Dict[str, Tuple[float, float, float]] = {}
     for name, system in SYSTEMS.items():
-        few, many = (operations(decoder_of(system), steps) for steps in STEPS)
+        few, many = (operations(model_of(system).decoder.train(), steps) for steps in STEPS)
         forward, backward = ((more - less) / (STEPS[1] - STEPS[0]) for less, more in zip(few, many))
-        counted[name] = (forward, backward)
+        counted[name] = (forward, backward, in_search(model_of(system).eval()))
     return {**counted, **TRITON}
 
 
@@ -116,9 +147,9 @@ def traffic(shape: Shape) -> float:
 
 def main() -> None:
     """Prints both tables in Markdown."""
-    print("| loop | launches of a target step, forward | backward |\n|---|---|---|")
-    for name, (forward, backward) in per_step().items():
-        print(f"| {name} | {forward:g} | {backward:g} |")
+    print("| path | launches of a target step, forward | backward | of a step of a search |\n|---|---|---|---|")
+    for name, launches in per_step().items():
+        print(f"| {name} | {' | '.join(f'{count:g}' for count in launches)} |")
     heads = "".join(f" {card.name}: floor, ms |" for card in CARDS)
     print(f"\n| sentences, source, target, state, attention | GFLOP | MB |{heads}\n|---|---|---|{'---|' * len(CARDS)}")
     for shape in SHAPES:

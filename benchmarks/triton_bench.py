@@ -36,7 +36,7 @@ triton_launch = importlib.import_module("fairseq_bahdanau.fused.triton_launch")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DEFAULT, LATE, CONDITIONAL = "look-update-generate", "update-look-generate", "update-look-update-generate"
 FUSED = {order: twins.unroll for order, twins in fused.ORDERS.items()}
-TRITON = {order: fused.triton_choice.twin(order) for order in fused.ORDERS}
+TRITON = {order: fused.triton_choice.twins(order).unroll for order in fused.ORDERS}
 # batch, source, target, hidden, attention, annotation
 CHECKED = (5, 7, 4, 41, 70, 24), (3, 1, 1, 6, 6, 4), (64, 16, 16, 256, 256, 384), (24, 100, 12, 1000, 1000, 2000)
 TIMED = (64, 16, 16, 256, 256, 384), (64, 16, 16, 512, 512, 1024), (112, 32, 32, 1024, 1024, 2048)

@@ -15,12 +15,20 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from fairseq_bahdanau.fused import triton_kernels as kernels
-from fairseq_bahdanau.fused.triton_launch import BLOCK, KEYS_TILE, tile
+from fairseq_bahdanau.fused.triton_launch import BLOCK, KEYS_TILE, backward_tile, tile
 
 FLOATS = {"carry", "passed", "by_scores", "by_energy"}
 SINGLE = {"t", "look"}  # numbers that change from step to step, for which no code is specialised
 SIZES = (1, 6), (16, 512), (32, 1024), (64, 1024), (100, 1000), (200, 1024), (1000, 1024)  # of source and state
-LOOK_FLAGS = {"HAS_INPUTS": True, "HAS_ORDER": False, "UPDATES": True}
+LOOK_FLAGS = {"HAS_INPUTS": True, "HAS_ORDER": False, "UPDATES": True, "AVERAGES": False}
+LOOKS = (
+    {},
+    {"HAS_INPUTS": False},
+    {"UPDATES": False},
+    {"HAS_ORDER": True, "AVERAGES": True},
+    {"HAS_ORDER": True, "AVERAGES": True, "HAS_INPUTS": False},
+    {"HAS_ORDER": True, "AVERAGES": True, "UPDATES": False, "HAS_INPUTS": False},
+)
 
 
 class Usage(NamedTuple):
@@ -36,7 +44,7 @@ def compile_kernel(kernel, constants, dtype, capability, aligned) -> Usage:
     options = {"num_warps": constants.pop("num_warps", 4)}
     names = list(inspect.signature(kernel.fn).parameters)
     constants = {name: value for name, value in constants.items() if name in names}
-    sizes = {"t", "look", "rows", "steps", "src_len", "query_dim", "size", "width"}
+    sizes = {"t", "look", "rows", "steps", "src_len", "query_dim", "size", "width", "product_dim", "value_dim"}
     types = {"padding_mask": "*u8", "order": "*i64", **{name: "i32" for name in sizes}}
     types.update({name: "*fp32" for name in FLOATS}, **{name: "constexpr" for name in constants})
     signature = {name: types.get(name, f"*{dtype}") for name in names}
@@ -62,10 +70,14 @@ def cases(all_sizes: bool):
     """Yields name, kernel and constants of all that is launched."""
     for src_len, size in SIZES if all_sizes else SIZES[1::4]:
         looks = tile(src_len, size, size)
-        for flags in ({}, {"HAS_INPUTS": False}, {"HAS_INPUTS": False, "HAS_ORDER": True}, {"UPDATES": False}):
+        for flags in LOOKS:
             yield f"step_forward src {src_len} {flags}", kernels.step_forward, {**LOOK_FLAGS, **flags, **looks}
         for updates in (True, False):
-            yield f"step_backward src {src_len} {updates}", kernels.step_backward, {"UPDATES": updates, **looks}
+            yield (
+                f"step_backward src {src_len} {updates}",
+                kernels.step_backward,
+                {"UPDATES": updates, **backward_tile(looks)},
+            )
     yield "keys_backward", kernels.keys_backward, KEYS_TILE
     yield "gru_forward", kernels.gru_forward, {"BLOCK": BLOCK}
     for has_readers in (True, False):

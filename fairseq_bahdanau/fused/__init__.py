@@ -2,13 +2,13 @@
 
 :class:`Fused` is what a decoder and an encoder are given, or are not. Each of its functions is the twin of a readable
 one, and is tested equal to it: ``loop.py`` and ``conditional.py`` of the decoder's ``unroll``, and so for a GPU
-``triton_loop.py`` and ``triton_conditional.py``; ``search.py`` of its ``search_step``, ``encoder.py`` of
-``RecurrentEncoder.read``, ``matmul.py`` of ``F.linear``.
+``triton_loop.py`` and ``triton_conditional.py``; ``search.py`` and ``triton_search.py`` of its ``search_step``,
+``encoder.py`` of ``RecurrentEncoder.read``, ``matmul.py`` of ``F.linear``.
 """
 
 import functools
 import logging
-from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -90,14 +90,13 @@ class Fused:
 
     Args:
         order: the decoder's, one of ``ORDERS``
-        in_triton: whether :meth:`unroll` takes the loop in Triton, where it can run
+        in_triton: whether the code in Triton is taken, where it can run
     """
 
     read = staticmethod(read)
 
     def __init__(self, order: str, in_triton: bool = False):
-        self.loop, self.begin_search, self.search_step, self.layers = ORDERS[order]
-        self.order, self.in_triton = order, in_triton
+        self.order, self.in_triton, self.layers = order, in_triton, ORDERS[order].layers
         self.said: Set[str] = set()
 
     def covers(self, decoder: Layers) -> bool:
@@ -112,15 +111,31 @@ class Fused:
 
     def unroll(self, decoder: Any, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
         """Takes all time steps, as the decoder's ``unroll`` does."""
-        loop = self.loop
+        return self.twins(embed_gates).unroll(decoder, embed_gates, last, source)
+
+    def begin_search(self, decoder: Any, encoder_out: Dict[str, List[Tensor]]) -> Dict[str, Any]:
+        """Makes what a search carries, and the function that takes its steps; the code in Triton has no gradients."""
+        twins = ORDERS[self.order] if torch.is_grad_enabled() else self.twins(encoder_out["encoder_out"][0])
+        carried = twins.begin_search(decoder, encoder_out)
+        carried["search_step"] = twins.search_step
+        return carried
+
+    def search_step(
+        self, decoder: Any, words: Tensor, encoder_out: Dict[str, List[Tensor]], carried: Dict[str, Any]
+    ) -> Tuple[Tensor, Tensor]:
+        """Takes a step of the search that :meth:`begin_search` began, as the decoder's ``search_step`` does."""
+        return carried["search_step"](decoder, words, encoder_out, carried)
+
+    def twins(self, tensor: Tensor) -> Union[FusedOrder, triton_choice.Twins]:
+        """Returns the twins that take tensors such as this one; where those in Triton cannot, logs why, once."""
         if self.in_triton:
-            hindrance = triton_choice.hindrance(embed_gates)
+            hindrance = triton_choice.hindrance(tensor)
             if hindrance is None:
-                loop = triton_choice.twin(self.order)
-            elif hindrance not in self.said:
+                return triton_choice.twins(self.order)
+            if hindrance not in self.said:
                 self.said.add(hindrance)
-                logger.info(f"--recurrence triton: Triton {hindrance}: the loop runs as --recurrence fused")
-        return loop(decoder, embed_gates, last, source)
+                logger.info(f"--recurrence triton: Triton {hindrance}: it runs as --recurrence fused")
+        return ORDERS[self.order]
 
     def reads(self, rnn: nn.Module, embedded: Tensor) -> bool:
         """Tells whether :func:`read` applies: to a plain ``nn.GRU``, on a CPU in training only."""

@@ -1,34 +1,50 @@
-"""Says where the loop in Triton can run. Elsewhere ``--recurrence triton`` runs the fused loop."""
+"""Says where the code in Triton can run. Elsewhere ``--recurrence triton`` runs the other fused code."""
 
 import functools
 import importlib.util
 import os
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from ..recurrence import State
+
 INTERPRET = "TRITON_INTERPRET"  # environment variable; "1" runs Triton's kernels on a CPU, slowly
 
 
-def hindrance(embed_gates: Tensor) -> Optional[str]:
-    """Returns what hinders Triton from these gates' loop, to be read behind its name; None where nothing does."""
+class Twins(NamedTuple):
+    """Names the twins of an order of a step."""
+
+    unroll: Callable[..., Tuple[State, Tensor]]
+    begin_search: Callable[..., Dict[str, Any]]
+    search_step: Callable[..., Tuple[Tensor, Tensor]]
+
+
+def hindrance(tensor: Tensor) -> Optional[str]:
+    """Returns what hinders Triton from reading such a tensor, to be read behind its name; None where nothing does."""
     if importlib.util.find_spec("triton") is None:
         return "is not installed"
-    if embed_gates.device.type != "cuda" and os.environ.get(INTERPRET) != "1":
-        return f"has no loop on the device {embed_gates.device.type}"
-    if embed_gates.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        return f"has no loop in {embed_gates.dtype}"
+    if tensor.device.type != "cuda" and os.environ.get(INTERPRET) != "1":
+        return f"has no code for the device {tensor.device.type}"
+    if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        return f"has no code for {tensor.dtype}"
     return None
 
 
-def twin(order: str) -> Callable[..., Any]:
-    """Returns the twin of an order's ``unroll`` in Triton, which is imported here and nowhere else."""
-    from . import triton_conditional, triton_loop
+def twins(order: str) -> Twins:
+    """Returns the twins of an order in Triton, which is imported here and nowhere else."""
+    from . import triton_conditional, triton_loop, triton_search
 
-    twins: Dict[str, Callable[..., Any]] = {
-        "look-update-generate": triton_loop.unroll,
-        "update-look-generate": functools.partial(triton_loop.unroll, looks_late=True),
-        "update-look-update-generate": triton_conditional.unroll,
+    of_orders = {
+        "look-update-generate": Twins(triton_loop.unroll, triton_search.begin_look_update, triton_search.look_update),
+        "update-look-generate": Twins(
+            functools.partial(triton_loop.unroll, looks_late=True),
+            triton_search.begin_update_look,
+            triton_search.update_look,
+        ),
+        "update-look-update-generate": Twins(
+            triton_conditional.unroll, triton_search.begin_conditional, triton_search.conditional
+        ),
     }
-    return twins[order]
+    return of_orders[order]

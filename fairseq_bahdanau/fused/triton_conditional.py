@@ -22,7 +22,7 @@ class TritonConditionalLoop(torch.autograd.Function):
     def forward(ctx, embed_gates, state, keys, values, energy, first_weight, first_bias, weight, bias, padding_mask):
         """Takes all steps."""
         (batch, tgt_len, _), size, query_dim = embed_gates.shape, state.size(1), keys.size(2)
-        read = Read(keys, values, energy, padding_mask)
+        read = Read(size, keys, values, energy, padding_mask)
         first_columns = state.new_empty(tgt_len, batch, 4 * size)
         columns = state.new_empty(tgt_len, batch, query_dim + 4 * size)
         first_products, products = state.new_empty(batch, 3 * size), state.new_empty(batch, query_dim + 3 * size)
@@ -46,7 +46,7 @@ class TritonConditionalLoop(torch.autograd.Function):
         """Goes back from the gradients of what :meth:`forward` returns to those of what it takes, in the same order."""
         *source, first_weight, weight, first_columns, columns, states, between, attention = ctx.saved_tensors
         (tgt_len, _, size), query_dim, kept = between.shape, source[0].size(2), (columns, between)
-        read, back = Read(*source), Back(columns, attention, states_gradient, attention_gradient)
+        read, back = Read(size, *source), Back(columns, attention, states_gradient, attention_gradient)
         by_first = torch.empty_like(first_columns)
         by_first_product, by_product = by_first.narrow(2, 0, 3 * size), back.gradient.narrow(2, 0, query_dim + 3 * size)
         by_first_products, by_products = by_first_product.unbind(), by_product.unbind()

@@ -112,23 +112,26 @@ def gru_backward(
 
 @triton.jit(do_not_specialize=["t", "look"])
 def step_forward(
-    products, columns, inputs, bias, before, after, keys, values, energy, padding_mask, order, attention,
-    t, look, rows, steps, src_len, query_dim, size, HAS_INPUTS: tl.constexpr, HAS_ORDER: tl.constexpr,
-    UPDATES: tl.constexpr, SOURCE: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
+    products, columns, inputs, bias, before, after, keys, values, energy, padding_mask, order, attention, averages,
+    t, look, rows, steps, src_len, query_dim, size, product_dim, value_dim, HAS_INPUTS: tl.constexpr,
+    HAS_ORDER: tl.constexpr, UPDATES: tl.constexpr, AVERAGES: tl.constexpr, SOURCE: tl.constexpr, BLOCK: tl.constexpr,
+    STAGES: tl.constexpr,
 ):  # fmt: skip
     """Takes step ``t``: the query looks, a_j = softmax of v' tanh(q + k_j), and the average of the values enters a GRU.
 
-    Sizes beside those of :func:`gru_forward`: keys (sentences, src_len, query_dim), values (sentences, src_len,
-    3 size), energy (query_dim), padding_mask (sentences, src_len), order (rows), and attention (rows, steps, src_len),
-    which is written at ``look``. The programs of the grid's second dimension share the row's state, and each of them
-    looks. ``SOURCE`` is a power of two and at least src_len. Without ``UPDATES`` the step only looks.
+    Sizes beside those of :func:`gru_forward`: products (rows, product_dim), of which the query is first, keys
+    (sentences, src_len, query_dim), values (sentences, src_len, value_dim), of which the GRU reads the first 3 size,
+    energy (query_dim), padding_mask (sentences, src_len), order (rows), and attention (rows, steps, src_len), which is
+    written at ``look``. The programs of the grid's second dimension share the row's state, and each of them looks.
+    ``SOURCE`` is a power of two and at least src_len. Without ``UPDATES`` the step only looks. With ``AVERAGES`` the
+    averages of those values that enter no GRU are written, (rows, value_dim - 3 size), or all, (rows, value_dim).
     """
     row = tl.program_id(0).to(tl.int64)
     place = t * rows + row
     sentence = row
     if HAS_ORDER:
         sentence = tl.load(order + row).to(tl.int64)
-    products += row * (query_dim + 3 * size)
+    products += row * product_dim
     columns += place * (query_dim + 4 * size)
     j, block = tl.arange(0, SOURCE), tl.arange(0, BLOCK)
     seen = tl.load(padding_mask + sentence * src_len + j, mask=j < src_len, other=1) == 0
@@ -151,12 +154,14 @@ def step_forward(
     if tl.program_id(1) == 0:
         tl.store(attention + (row * steps + look) * src_len + j, weights, mask=j < src_len)
 
+    values += sentence * src_len * value_dim
+    first = 0
     if UPDATES:
-        values += sentence * src_len * 3 * size
+        first = 3 * size
         for start in tl.range(tl.program_id(1) * BLOCK, size, tl.num_programs(1) * BLOCK, num_stages=STAGES):
             h = start + block
             mask = h < size
-            value, read = values + j[:, None] * (3 * size) + h[None, :], seen[:, None] & mask[None, :]
+            value, read = values + j[:, None] * value_dim + h[None, :], seen[:, None] & mask[None, :]
             reset_in = tl.sum(weights[:, None] * load(value, read), axis=0)
             update_in = tl.sum(weights[:, None] * load(value + size, read), axis=0)
             new_in = tl.sum(weights[:, None] * load(value + 2 * size, read), axis=0)
@@ -164,6 +169,13 @@ def step_forward(
                 products + query_dim, columns + query_dim, inputs + (row * steps + t) * 3 * size, bias,
                 before + place * size, after + place * size, reset_in, update_in, new_in, h, mask, size, HAS_INPUTS,
             )  # fmt: skip
+    if AVERAGES:
+        averages += row * (value_dim - first)
+        for start in tl.range(tl.program_id(1) * BLOCK, value_dim - first, tl.num_programs(1) * BLOCK):
+            h = start + block
+            mask = h < value_dim - first
+            value = load(values + j[:, None] * value_dim + first + h[None, :], seen[:, None] & mask[None, :])
+            tl.store(averages + h, tl.sum(weights[:, None] * value, axis=0), mask=mask)
 
 
 @triton.jit(do_not_specialize=["t", "look"])

@@ -25,11 +25,17 @@ def tile(src_len: int, *sizes: int) -> Dict[str, int]:
     return {"SOURCE": source, "BLOCK": block, "STAGES": 1, "num_warps": warps}
 
 
+def backward_tile(forward: Dict[str, int]) -> Dict[str, int]:
+    """Gives a program that goes back over a long source more warps, with which it spills no registers."""
+    return {**forward, "num_warps": 16 if forward["SOURCE"] > 128 else forward["num_warps"]}
+
+
 class Launcher:
     """Launches kernels; where the same kernel comes again, past Triton's examination of its arguments.
 
-    That takes longer than a small kernel. So a launcher is for one pass of one loop, which hands a kernel the same
-    tensors at every step, or others of the same kind: types, sizes, and addresses that are multiples of 16 or are not.
+    That takes longer than a small kernel. So a launcher is for one pass of one loop, or for one search, which hands a
+    kernel the same tensors at every step, or others of the same kind: types, addresses that are multiples of 16 or are
+    not, and, in one grid, sizes.
     """
 
     def __init__(self, device: torch.device):
@@ -39,9 +45,9 @@ class Launcher:
     def __call__(self, kernel: Any, grid: Tuple[int, ...], arguments: Tuple[Any, ...], **constants: Any) -> None:
         """Launches a kernel; ``constants`` stand in the order of its parameters, and ``num_warps`` behind them."""
         values = tuple(constants.values())
-        compiled = self.compiled.get((id(kernel), values))
+        compiled = self.compiled.get((id(kernel), grid, values))
         if compiled is None:
-            self.compiled[id(kernel), values] = kernel[grid](*arguments, **constants)  # None in the interpreter
+            self.compiled[id(kernel), grid, values] = kernel[grid](*arguments, **constants)  # None in the interpreter
             return
         place = *(*grid, 1, 1)[:3], self.stream, compiled.function, compiled.packed_metadata
         compiled.run(*place, None, None, None, *arguments, *values[:-1])  # no hooks
@@ -51,16 +57,18 @@ class Read:
     """Holds what the looks of a loop read, and launches them.
 
     Args:
+        hidden_size: of the state
         keys: ``(sentences, src_len, attention_dim)``
-        values: W_c h_j, ``(sentences, src_len, 3 * hidden_size)``
+        values: ``(sentences, src_len, value_dim)``, of which the first ``3 * hidden_size`` are W_c h_j
         energy: v, ``(attention_dim,)``
         padding_mask: ``(sentences, src_len)``, True on padding
     """
 
-    def __init__(self, keys: Tensor, values: Tensor, energy: Tensor, padding_mask: Tensor):
+    def __init__(self, hidden_size: int, keys: Tensor, values: Tensor, energy: Tensor, padding_mask: Tensor):
         self.tensors = keys, values, energy, padding_mask.contiguous().view(torch.uint8)
-        self.sizes = keys.size(1), keys.size(2), values.size(2) // 3
+        self.sizes = keys.size(1), keys.size(2), hidden_size
         self.tile = tile(*self.sizes)
+        self.tile_back = backward_tile(self.tile)
         self.launch = Launcher(keys.device)
 
     def forward(
@@ -74,18 +82,21 @@ class Read:
         states: Tuple[Tensor, Tensor],
         attention: Tensor,
         order: Optional[Tensor] = None,
+        averages: Optional[Tensor] = None,
         updates: bool = True,
     ) -> None:
         """Launches :func:`~fairseq_bahdanau.fused.triton_kernels.step_forward`; ``states`` are before and after."""
         rows, steps = attention.shape[:2]
-        shares = max(1, min(PROGRAMS // rows, triton.cdiv(self.sizes[2], self.tile["BLOCK"]), 4)) if updates else 1
+        shared = updates or averages is not None
+        shares = max(1, min(PROGRAMS // rows, triton.cdiv(self.sizes[2], self.tile["BLOCK"]), 4)) if shared else 1
         arguments = (
             products, columns, bias if inputs is None else inputs, bias, *states, *self.tensors,
-            self.tensors[3] if order is None else order, attention, t, look, rows, steps, *self.sizes,
+            self.tensors[3] if order is None else order, attention, bias if averages is None else averages,
+            t, look, rows, steps, *self.sizes, products.size(1), self.tensors[1].size(2),
         )  # fmt: skip
         self.launch(
-            kernels.step_forward, (rows, shares), arguments,
-            HAS_INPUTS=inputs is not None, HAS_ORDER=order is not None, UPDATES=updates, **self.tile,
+            kernels.step_forward, (rows, shares), arguments, HAS_INPUTS=inputs is not None,
+            HAS_ORDER=order is not None, UPDATES=updates, AVERAGES=averages is not None, **self.tile,
         )  # fmt: skip
 
     def backward(self, t: int, look: int, kept: Tuple[Tensor, ...], back: "Back", updates: bool = True) -> None:
@@ -96,7 +107,7 @@ class Read:
             columns, back.gradient, before, back.by_states, *back.carried(), *self.tensors, back.attention,
             back.by_attention, back.by_scores, t, look, rows, steps, *self.sizes,
         )  # fmt: skip
-        self.launch(kernels.step_backward, (rows,), arguments, UPDATES=updates, **self.tile)
+        self.launch(kernels.step_backward, (rows,), arguments, UPDATES=updates, **self.tile_back)
 
     def gradients(self, columns: Tensor, back: "Back", by_gates: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
         """Returns the gradients of keys, values and v, when all steps have been gone back.

@@ -29,7 +29,7 @@ class TritonLoop(torch.autograd.Function):
     def forward(ctx, embed_gates, state, keys, values, energy, weight, bias, first_gates, padding_mask):
         """Takes all steps."""
         (batch, tgt_len, _), size, query_dim = embed_gates.shape, state.size(1), keys.size(2)
-        late, read = 0 if first_gates is None else 1, Read(keys, values, energy, padding_mask)
+        late, read = 0 if first_gates is None else 1, Read(size, keys, values, energy, padding_mask)
         columns = state.new_empty(tgt_len + late, batch, query_dim + 4 * size)
         states = torch.cat([state.unsqueeze(0), state.new_empty(tgt_len, *state.shape)])
         both, s, products = (states, states[1:]), states.unbind(), state.new_empty(batch, query_dim + 3 * size)
@@ -55,7 +55,7 @@ class TritonLoop(torch.autograd.Function):
         *source, weight, columns, states, attention = ctx.saved_tensors
         late, query_dim, kept = ctx.late, source[0].size(2), (columns, states)
         tgt_len, size = states.size(0) - 1, states.size(2)
-        read, back = Read(*source), Back(columns, attention, states_gradient, attention_gradient)
+        read, back = Read(size, *source), Back(columns, attention, states_gradient, attention_gradient)
         by_product = back.gradient.narrow(2, 0, query_dim + 3 * size)
         by_products = by_product.unbind()
         if late:

@@ -13,7 +13,7 @@ from fairseq_bahdanau.fused.loop import FusedLoop
 from fairseq_bahdanau.fused.prepare import folds
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from roofline import Count
+from roofline import Count, in_search
 
 # Per step: forward, and forward and backward; one more forward where the context's gates are not folded.
 BOUNDS = {"look-update-generate": (10, 30), "update-look-generate": (10, 30), "update-look-update-generate": (16, 36)}
@@ -132,18 +132,8 @@ def test_without_gradients_nothing_is_kept(order):
     [("look-update-generate", 20), ("update-look-generate", 24), ("update-look-update-generate", 27)],
 )
 def test_operations_of_the_model_in_a_step_of_a_search(order, most):
-    """Reordering by the search included; the first step, which prepares, not."""
-    counts = {}
-    for recurrence in ("fused", "reference"):
-        model, state = build_model(recurrence=recurrence, decoder_order=order), {}
-        rows = torch.arange(3).repeat_interleave(5)
-        with torch.no_grad():
-            encoder_out = model.encoder.reorder_encoder_out(model.encoder(torch.tensor([[5, 9, 2]] * 3)), rows)
-            model.decoder(torch.full((15, 1), 4), encoder_out, state)
-            words, rows = torch.full((15, 2), 4), torch.arange(15)
-            with Count() as count:
-                encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
-                model.decoder.reorder_incremental_state_scripting(state, rows)
-                model.decoder(words, encoder_out, state)
-        counts[recurrence] = count.operations
+    counts = {
+        recurrence: in_search(build_model(recurrence=recurrence, decoder_order=order))
+        for recurrence in ("fused", "reference")
+    }
     assert counts["fused"] <= most < counts["reference"], counts

@@ -1,5 +1,6 @@
 """The loop in Triton against the reference's in float64, on a GPU, or in Triton's interpreter where there is none."""
 
+import copy
 import logging
 import os
 import subprocess
@@ -22,11 +23,16 @@ else:
 pytest.importorskip("triton")
 import triton_support  # noqa: E402, F401
 
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import roofline  # noqa: E402
+
 from fairseq_bahdanau.fused import triton_choice, triton_kernels, triton_launch  # noqa: E402
 
-TWINS = {order: triton_choice.twin(order) for order in LOOPS}
+TWINS = {order: triton_choice.twins(order).unroll for order in LOOPS}
 ODD = {"decoder_hidden_size": 41, "attention_dim": 70}  # several blocks of a small tile, the last not full
 RESULTS = ("states", "contexts", "attention")
+# Rows of a search at each step: four sentences of three beams, the second of which leaves.
+SEARCH = [[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [1, 0, 0, 3, 5, 5, 8, 7, 6, 11, 9, 10], [0, 2, 2, 6, 8, 7, 9, 9, 9]]
 INPUTS = ("embed_gates", "state", "context", "keys", "annotations")
 orders = pytest.mark.parametrize("order", TWINS)
 dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
@@ -131,10 +137,74 @@ def test_rows_read_their_sentences_by_the_order():
         read.forward(0, 0, products, columns, inputs, bias, (before, after), attention, order)
         return after, attention
 
-    found = step(triton_launch.Read(keys, values, energy, mask), order)
-    wanted = step(triton_launch.Read(keys[order], values[order], energy, mask[order]), None)
+    found = step(triton_launch.Read(8, keys, values, energy, mask), order)
+    wanted = step(triton_launch.Read(8, keys[order], values[order], energy, mask[order]), None)
     for one, other in zip(found, wanted):
         assert torch.equal(one, other)
+
+
+def search_steps(model, sources, device):
+    """Logits, attention and state of a search's steps: beams, their reordering, and a sentence that leaves."""
+    found, state = {}, {}
+    with torch.no_grad():
+        encoder_out = model.encoder(sources.to(device))
+        for step, order in enumerate(SEARCH):
+            words = torch.arange(4, 4 + len(order), device=device).view(-1, 1)
+            encoder_out = model.encoder.reorder_encoder_out(encoder_out, torch.tensor(order, device=device))
+            model.decoder.reorder_incremental_state_scripting(state, torch.tensor(order, device=device))
+            logits, extra = model.decoder(words, encoder_out, state)
+            carried = model.decoder.get_incremental_state(state, "search")
+            found.update({f"logits {step}": logits, f"attention {step}": extra["attn"][0]})
+            found[f"state {step}"] = carried["state"]
+    return {name: value.cpu().double() for name, value in found.items()}, carried
+
+
+@orders
+@dtypes
+@pytest.mark.parametrize("sizes", [{}, {**ODD, "maxout_dim": 37}], ids=["", "odd"])
+def test_a_search_is_close_to_float64(order, dtype, sizes, monkeypatch):
+    """Padding left, right and within; beams; a sentence that leaves; more than one block of every size."""
+    monkeypatch.setattr(triton_launch, "TILE", 512)
+    monkeypatch.setattr(triton_launch, "BLOCK", 16)
+    model = shake(build_model(decoder_order=order, recurrence="triton", **sizes)).eval()
+    sources = torch.tensor([[5, 6, 7, 2], [1, 1, 8, 2], [9, 2, 1, 1], [4, 1, 5, 2]])
+    readable_model = copy.deepcopy(model)
+    readable_model.decoder.fused = None
+    exact, _ = search_steps(copy.deepcopy(readable_model).double(), sources, "cpu")
+    theirs, _ = search_steps(readable_model.to(dtype), sources, "cpu")
+    ours, carried = search_steps(model.to(dtype).to(DEVICE), sources, DEVICE)
+    assert carried["search_step"].__module__.endswith(".triton_search") and len(exact) == 3 * len(SEARCH)
+    for name, value in exact.items():
+        our_error, their_error = ((found[name] - value).norm() / value.norm() for found in (ours, theirs))
+        assert our_error < 2.5 * their_error + (1e-6 if dtype == torch.float32 else torch.finfo(dtype).eps), name
+
+
+@pytest.mark.parametrize(
+    ("order", "launches"),
+    [
+        ("look-update-generate", roofline.TRITON["triton"][2]),
+        ("update-look-generate", 15),
+        ("update-look-update-generate", roofline.TRITON["triton, conditional GRU"][2]),
+    ],
+)
+def test_launches_of_a_step_of_a_search(order, launches, monkeypatch):
+    """Those of Triton and of PyTorch together, as the speed page has them."""
+    launched = []
+    monkeypatch.setattr(triton_launch.Launcher, "__call__", lambda self, kernel, *_, **__: launched.append(kernel))
+    counted = roofline.in_search(build_model(decoder_order=order, recurrence="triton").to(DEVICE).eval())
+    assert counted + len(launched) / 2 == launches  # the first step, which is not counted, has as many kernels
+
+
+@orders
+def test_a_search_for_gradients_is_not_in_triton(order):
+    model = shake(build_model(decoder_order=order, recurrence="triton")).to(DEVICE).eval()
+    encoder_out, begun, word = model.encoder(torch.tensor([[5, 2]], device=DEVICE)), {}, torch.tensor([[6]])
+    model.decoder(word.to(DEVICE), encoder_out, {})[0].sum().backward()
+    assert model.decoder.attention.energy.grad is not None
+    with torch.no_grad():
+        model.decoder(word.to(DEVICE), encoder_out, begun)
+    with pytest.raises(RuntimeError, match="--recurrence triton gives a search that began without gradients none"):
+        model.decoder(word.to(DEVICE), encoder_out, begun)
 
 
 @orders
@@ -150,13 +220,13 @@ def test_the_option_chooses_it_where_it_can_run(order, caplog, monkeypatch):
     in_triton = "TritonConditionalLoopBackward" if order == "update-look-update-generate" else "TritonLoopBackward"
     assert loop(torch.float32) == in_triton and "Triton" not in caplog.text
     assert loop(torch.float64) == LOOPS[order]
-    assert "--recurrence triton: Triton has no loop in torch.float64: the loop runs as --recurrence" in caplog.text
+    assert "--recurrence triton: Triton has no code for torch.float64: it runs as --recurrence" in caplog.text
     monkeypatch.setattr(triton_choice.importlib.util, "find_spec", lambda name: None)
     assert loop(torch.float32) == LOOPS[order] and "Triton is not installed" in caplog.text
     monkeypatch.undo()
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     if DEVICE == "cpu":
-        assert loop(torch.float32) == LOOPS[order] and "Triton has no loop on the device cpu" in caplog.text
+        assert loop(torch.float32) == LOOPS[order] and "Triton has no code for the device cpu" in caplog.text
 
 
 def test_kernels_compile_and_spill_no_registers():
