@@ -92,8 +92,8 @@ class BahdanauConfig(FairseqDataclass):
     recurrence: ChoiceEnum([REFERENCE, FUSED, TRITON]) = field(
         default=FUSED,
         metadata={
-            "help": "the decoder's steps: as the equations read, or the same numbers faster; triton is for a GPU, where "
-            "it has two launches a step of a training"
+            "help": "the decoder's steps: as the equations read, or the same numbers faster; triton is for a GPU, "
+            "where it has two launches a step of a training"
         },
     )
     init: ChoiceEnum([PAPER, GLOROT]) = field(
