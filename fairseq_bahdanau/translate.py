@@ -64,18 +64,13 @@ def run(args: argparse.Namespace) -> None:
     options = {
         name: getattr(args, name) for name in ("beam", "lenpen", "unkpen", "max_len_a", "max_len_b", "batch_size")
     }
+    translator.translate([], **options)  # refuses them before a line is waited for
     with tqdm(unit=" lines", disable=args.no_progress_bar or None) as progress:  # None: but for a terminal
         for block in read_blocks(args.input, size):
             found = translator.translate([line for _, line in block], first_number=block[0][0], **options)
             sys.stdout.buffer.write("".join(f"{each.text}\n" for each in found).encode())
             sys.stdout.buffer.flush()
             progress.update(len(block))
-    if translator.unknown:
-        logging.warning(
-            "%d of %d source tokens are not in the dictionary: the model reads <unk>",
-            translator.unknown,
-            translator.tokens,
-        )
 
 
 def main(given: Optional[List[str]] = None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from .portable import folder
 from .portable.lines import LONGEST, Line, decode_line, names_of_parts, prepare
 from .portable.runtime import Ensemble, OnnxModel
-from .portable.search import Hypothesis, Model, Options, Search
+from .portable.search import Hypothesis, Model, Options, Search, require_beam
 
 LOG = logging.getLogger(__name__)
 SENTENCES = 64  # translated at once
@@ -52,7 +52,6 @@ class Translator:
         models = [self.load(path, description, threads) for path, description in zip(folders, described)]
         self.model: Model = Ensemble(models) if len(models) > 1 else models[0]
         self.longest = min(description.max_source_positions for description in described)
-        self.unknown = self.tokens = 0  # of all sources so far
 
     def dictionaries(self, path: str) -> List[folder.Dictionary]:
         """Reads the dictionaries of an exported model, that of the source first."""
@@ -76,7 +75,7 @@ class Translator:
         batch_size: int = SENTENCES,
         first_number: int = 1,
     ) -> List[Translation]:
-        """Translates lines; what is cut or cannot be read is said by a warning of :mod:`logging`.
+        """Translates lines; what is cut, cannot be read or is not known is said by a warning of :mod:`logging`.
 
         Args:
             lines: raw text; tokens, where the model was trained on tokens
@@ -88,11 +87,12 @@ class Translator:
             ValueError: an option that makes no sense
         """
         options = Options(beam, lenpen, unkpen, max_len_a, max_len_b)
+        require_beam(options, self.model)
         if batch_size < 1:
             raise ValueError(f"--batch-size must be at least 1, not {batch_size}")
         prepared = self.prepare(lines, first_number)
         names = [name for line in prepared for name in names_of_parts(line)]
-        sources = [self.encode(pieces) for line in prepared for pieces in line.parts]
+        sources = self.encode([pieces for line in prepared for pieces in line.parts])
         best = iter(self.search(names, sources, options, batch_size))
         spelt = ([next(best) for _ in line.parts] for line in prepared)
         return [self.join(line, hypotheses, options) for line, hypotheses in zip(prepared, spelt)]
@@ -103,14 +103,17 @@ class Translator:
         numbered = enumerate(lines, start=first_number)
         return [prepare(number, line, self.text, self.pieces, longest, LOG.warning) for number, line in numbered]
 
-    def encode(self, pieces: Sequence[str]) -> List[int]:
-        """Returns the places of pieces in the dictionary, and that of ``</s>``."""
-        symbols = self.source.symbols
-        # No word of a text is a control symbol, whatever it looks like.
-        places = [self.source.places.get(piece, symbols.unk) for piece in pieces]
-        places = [symbols.unk if place < len(folder.FIRST_WORDS) else place for place in places]
-        self.unknown, self.tokens = self.unknown + places.count(symbols.unk), self.tokens + len(places)
-        return [*places, symbols.eos]
+    def encode(self, sentences: Sequence[Sequence[str]]) -> List[List[int]]:
+        """Returns the places of each sentence's pieces in the dictionary, and that of ``</s>``."""
+        symbols, encoded = self.source.symbols, []
+        for pieces in sentences:
+            # No word of a text is a control symbol, whatever it looks like.
+            places = [self.source.places.get(piece, symbols.unk) for piece in pieces]
+            encoded.append([symbols.unk if place < len(folder.FIRST_WORDS) else place for place in places])
+        unknown, tokens = sum(places.count(symbols.unk) for places in encoded), sum(map(len, encoded))
+        if unknown:
+            LOG.warning("%d of %d source tokens are not in the dictionary: the model reads <unk>", unknown, tokens)
+        return [[*places, symbols.eos] for places in encoded]
 
     def search(self, names: List[str], sources: List[List[int]], options: Options, batch_size: int) -> List[Hypothesis]:
         """Finds the best translation of every sentence, those of one length together."""

@@ -117,6 +117,12 @@ def best_candidates(scores: np.ndarray, words: np.ndarray, beam: int, first: boo
     return Candidates(np.take_along_axis(by_sentence, best, axis=1), rows, words[rows, best % count])
 
 
+def require_beam(options: Options, model: Model) -> None:
+    """Raises ``ValueError`` for more beams than words, or none."""
+    if not 1 <= options.beam < model.words:
+        raise ValueError(f"--beam must be from 1 to {model.words - 1}, so many words there are, not {options.beam}")
+
+
 class Search:
     """Searches the translations of a batch.
 
@@ -131,8 +137,7 @@ class Search:
     """
 
     def __init__(self, model: Model, symbols: Symbols, options: Options, sources: Sequence[Sequence[int]]):
-        if not 1 <= options.beam < model.words:
-            raise ValueError(f"--beam must be from 1 to {model.words - 1}, so many words there are, not {options.beam}")
+        require_beam(options, model)
         self.symbols, self.options, self.beam = symbols, options, options.beam
         self.lengths = np.array([len(source) for source in sources])
         self.limits = np.array([min(options.limit(len(source)), model.longest - 1) for source in sources])

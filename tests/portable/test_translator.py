@@ -76,7 +76,7 @@ def test_what_changes_a_text_is_said(words):
     limited = "its translation reached the limit of 2 tokens: it may be cut"
     assert {f"translate: line 8, part {part}: {limited}" for part in (1, 2)} <= set(said)
     assert f"translate: line 1: {limited}" in said
-    assert said[-1] == "translate: 5 of 1015 source tokens are not in the dictionary: the model reads <unk>"
+    assert "translate: 5 of 1015 source tokens are not in the dictionary: the model reads <unk>" in said
 
 
 def test_scores_and_tokens_are_those_of_fairseq_generate(words, pair, corpus):
@@ -199,7 +199,7 @@ OPTIONS = {
 @pytest.mark.parametrize("flags", OPTIONS)
 def test_options_that_make_no_sense_get_one_line(words, flags):
     command = [sys.executable, "-m", "fairseq_bahdanau.translate", str(words), *flags.split()]
-    finished = subprocess.run(command, input=b"a1\n", capture_output=True, env=environment(PYTHONPATH=str(ROOT)))
+    finished = subprocess.run(command, input=b"", capture_output=True, env=environment(PYTHONPATH=str(ROOT)))
     said = finished.stderr.decode().splitlines()
     assert finished.returncode == 1 and len(said) == 1 and said[0].startswith(f"translate: {OPTIONS[flags]}")
 
