@@ -40,6 +40,9 @@ from fairseq_bahdanau.recurrence import State
 TIMES_REFERENCE, TIMES_EPS = 2.5, {torch.float32: 64, torch.float16: 16, torch.bfloat16: 16}
 ALLOWED_EPS = {torch.float32: 8, torch.float16: 1, torch.bfloat16: 1}
 ENCODER_SIZES, ENCODER_QUICK = (6, 1000, 1024), (6, 40)
+# PyTorch gives cuDNN's kernel for small states what is not packed (aten/src/ATen/native/cudnn/RNN.cpp,
+# use_rnn_persist_small_h), whose float32 is coarser: 98 eps on an H100.
+SMALL_STATE, SMALL_STATE_EPS = 192, 256
 # Words of the encoder's rows, and on which side their padding stands.
 ENCODER_LENGTHS = ((9, "left"), (4, "right"), (0, "left"), (1, "left"), (7, "right"))
 
@@ -191,7 +194,8 @@ def encoder_row(setting: Setting, report: Report, name: str, hidden: int, path: 
     found = encoded(along(path, ORDERS[0], encoder, way, setting.device), encoder_tokens())
     by_name = errors(found, {key: value.to(setting.device) for key, value in exact.items()})
     value, place = worst({("", "", key): error / way.eps() for key, error in by_name.items()})
-    report.at_most(name, value, TIMES_EPS[way.dtype], f"eps: {place[2]}")
+    small = setting.on_gpu and path != "reference" and hidden <= SMALL_STATE and way.dtype == torch.float32
+    report.at_most(name, value, SMALL_STATE_EPS if small else TIMES_EPS[way.dtype], f"eps: {place[2]}")
 
 
 def encoder_rows(setting: Setting, report: Report) -> None:
