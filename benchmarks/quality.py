@@ -1,7 +1,7 @@
 """Notes what a training gave on the validation text, and writes the tables of docs/quality.md from the notes.
 
     bash recipes/multi30k/run.sh RUNG.args --gen-subset valid
-    python benchmarks/quality.py note recipes/multi30k/work/en-de/RUNG --table "Multi30k, en-de" --rung "word dropout"
+    python benchmarks/quality.py note recipes/multi30k/work/en-de/RUNG --table "Multi30k, en-de" --rung "dropout 0.2"
     python benchmarks/quality.py report
 
 Rungs are chosen on the validation text: nothing here reads a score of a test set.

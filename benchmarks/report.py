@@ -76,8 +76,8 @@ def in_short(machines: Machines) -> List[str]:
             if system != BASE and not system.startswith("products")
         ]
         lines += [
-            f"How many times as fast as fairseq's `{BASE}`; two numbers are two runs at different times; what is above "
-            "ours is faster. [All figures](docs/speed.md). "
+            f"How many times as fast as fairseq's `{BASE}`; two numbers are two runs at different times; a greater "
+            "number than ours is faster. [All figures](docs/speed.md). "
             f"{'; '.join(dict.fromkeys(run['processor'] for run in runs))}; cores: {runs[-1]['cores']}, "
             f"threads: {', '.join(dict.fromkeys(str(run['threads']) for run in runs))}; commit "
             f"{', '.join(dict.fromkeys(run['commit'] for run in runs))}."

@@ -14,7 +14,6 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 
 from .attention import Attention, Source
-from .dropout import WordDropout
 from .readout import MaxoutReadout
 from .recurrence import Recurrence, State
 from .search import begin_search, reorder, resume
@@ -40,7 +39,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         output_bias: whether the output layer has a bias
         tie_output: whether the output layer is the embedding, whose size ``output_dim`` then is
         adaptive_softmax_cutoff: cluster borders of an adaptive softmax in place of the output layer, or None
-        word_dropout, embed_dropout, readout_dropout: probabilities
+        embed_dropout, readout_dropout: probabilities
         max_target_positions: longest target that is accepted, in tokens
     """
 
@@ -57,7 +56,6 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         output_bias: bool,
         tie_output: bool,
         adaptive_softmax_cutoff: Optional[List[int]],
-        word_dropout: float,
         embed_dropout: float,
         readout_dropout: float,
         max_target_positions: int,
@@ -71,7 +69,6 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         self.readout = readout
         self.fused = fused
         # One name for all orders, so that --retain-dropout-modules BahdanauDecoder means each of them.
-        self.word_dropout = WordDropout(word_dropout, module_name=BahdanauDecoder.__name__)
         self.embed_dropout = FairseqDropout(embed_dropout, module_name=BahdanauDecoder.__name__)
         self.readout_dropout = FairseqDropout(readout_dropout, module_name=BahdanauDecoder.__name__)
         self.factor_proj: nn.Module = nn.Identity()
@@ -123,10 +120,6 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         attn: Optional[Tensor] = attention  # the type that TorchScript expects of every model of an ensemble
         return features, {"attn": [attn]}
 
-    def embed(self, words: Tensor) -> Tensor:
-        """Returns E y_{t-1}, ``(..., embed_dim)`` of ``(...)`` words, with the dropouts of training."""
-        return self.embed_dropout(self.word_dropout(self.embed_tokens(words)))
-
     def begin(self, encoder_out: Dict[str, List[Tensor]]) -> Tuple[State, Source]:
         """Computes what the first step starts from: s_0 = tanh(W_s h + b_s), c_0, which is zero, and the source."""
         annotations = encoder_out["encoder_out"][0]
@@ -165,8 +158,9 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
         """
         if not torch.jit.is_scripting():
             if self.fused is not None:
-                if self.fused.unrolls(self, embed_gates, source):
-                    return self.fused.unroll(self, embed_gates, last, source)
+                unroll = self.fused.loop_for(self, embed_gates, source)
+                if unroll is not None:
+                    return unroll(self, embed_gates, last, source)
         cells: List[Tensor] = []
         contexts: List[Tensor] = []
         attentions: List[Tensor] = []
@@ -189,7 +183,7 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
             features ``(batch, tgt_len, features)``, attention ``(batch, tgt_len, src_len)``, and the state after the
             last word
         """
-        embedded = self.embed(prev_output_tokens)
+        embedded = self.embed_dropout(self.embed_tokens(prev_output_tokens))  # E y_{t-1}
         states, attention = self.unroll(self.recurrence.embed_gates(embedded), last, source)
         readout = self.readout(self.recurrence.cell.output(states.cell), states.context, embedded)
         features = self.factor_proj(self.readout_dropout(readout))
@@ -215,8 +209,8 @@ class BahdanauDecoder(FairseqIncrementalDecoder):
             if self.fused is not None:
                 if carried is None and self.fused.covers(self):
                     carried = self.fused.begin_search(self, encoder_out)
-                if carried is not None and "word_weight" in carried:  # no other search carries weights
-                    features, attention = self.fused.search_step(self, prev_output_tokens, encoder_out, carried)
+                if carried is not None and "search_step" in carried:  # no other search carries its function
+                    features, attention = carried["search_step"](self, prev_output_tokens, encoder_out, carried)
                     self.set_incremental_state(incremental_state, "search", carried)
                     return features, attention
         if carried is None:

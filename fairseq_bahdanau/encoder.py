@@ -13,7 +13,6 @@ from fairseq.modules.fairseq_dropout import FairseqDropout
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .dropout import WordDropout
 from .search import order_of
 
 
@@ -31,7 +30,7 @@ class RecurrentEncoder(FairseqEncoder):
         fused: a :class:`~fairseq_bahdanau.fused.Fused`, which knows the same numbers faster; None runs ``rnn`` itself
         hidden_size: size of each direction's state
         bidirectional: whether ``rnn`` reads in both directions
-        word_dropout, embed_dropout, annotation_dropout: probabilities
+        embed_dropout, annotation_dropout: probabilities
         max_source_positions: longest source that is accepted, in tokens
     """
 
@@ -43,7 +42,6 @@ class RecurrentEncoder(FairseqEncoder):
         fused: Any,
         hidden_size: int,
         bidirectional: bool,
-        word_dropout: float,
         embed_dropout: float,
         annotation_dropout: float,
         max_source_positions: int,
@@ -56,7 +54,6 @@ class RecurrentEncoder(FairseqEncoder):
         self.embed_tokens = embed_tokens
         self.rnn = rnn
         self.fused = fused
-        self.word_dropout = WordDropout(word_dropout, module_name=RecurrentEncoder.__name__)
         self.embed_dropout = FairseqDropout(embed_dropout, module_name=RecurrentEncoder.__name__)
         self.annotation_dropout = FairseqDropout(annotation_dropout, module_name=RecurrentEncoder.__name__)
 
@@ -77,7 +74,7 @@ class RecurrentEncoder(FairseqEncoder):
         """
         padding_mask = src_tokens.eq(self.padding_idx)
         words_first = padding_mask.long().argsort(stable=True, dim=1, descending=False)
-        embedded = self.embed_dropout(self.word_dropout(self.embed_tokens(src_tokens.gather(1, words_first))))
+        embedded = self.embed_dropout(self.embed_tokens(src_tokens.gather(1, words_first)))
 
         lengths = (src_tokens.size(1) - padding_mask.sum(dim=1)).clamp(min=1)  # a row of padding is read as one word
         annotations = self.read(embedded, lengths)

@@ -2,7 +2,7 @@
 
 A context c_t = sum_j a_tj h_j enters gates and readout by products alone, and W c_t = sum_j a_tj (W h_j). A source of
 15 words is read by 5 beams in 15 steps: 15 products in place of 75, and a wider average. The fused code does so in a
-training (``fused/prepare.py``).
+search, and in a training where it pays (``fused/prepare.py``).
 """
 
 import copy

@@ -87,13 +87,11 @@ class BahdanauConfig(FairseqDataclass):
     embed_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on source and target embeddings"})
     annotation_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on the encoder's annotations"})
     readout_dropout: Optional[float] = field(default=None, metadata={"help": "dropout on the maxout readout"})
-    source_word_dropout: float = field(default=0.0, metadata={"help": "dropout of whole words of the source"})
-    target_word_dropout: float = field(default=0.0, metadata={"help": "dropout of whole previous words of the target"})
     recurrence: ChoiceEnum([REFERENCE, FUSED, TRITON]) = field(
         default=FUSED,
         metadata={
             "help": "the decoder's steps: as the equations read, or the same numbers faster; triton is for a GPU, "
-            "where it has two launches a step of a training"
+            "where it has one kernel beside each product"
         },
     )
     init: ChoiceEnum([PAPER, GLOROT]) = field(
@@ -141,8 +139,7 @@ def check_numbers(cfg: BahdanauConfig) -> None:
         refuse_if(cfg[name] < 1, f"--{name.replace('_', '-')} must be at least 1, not {cfg[name]}")
     out_dim = cfg.decoder_out_embed_dim
     refuse_if(out_dim is not None and out_dim < 1, f"--decoder-out-embed-dim must be at least 1, not {out_dim}")
-    places = ("embed_dropout", "annotation_dropout", "readout_dropout", "source_word_dropout", "target_word_dropout")
-    for name in ("dropout", *places):
+    for name in ("dropout", "embed_dropout", "annotation_dropout", "readout_dropout"):
         wrong = cfg[name] is not None and not 0 <= cfg[name] < 1
         refuse_if(wrong, f"--{name.replace('_', '-')} must be at least 0 and less than 1, not {cfg[name]}")
 

@@ -79,13 +79,9 @@ def encoder_weights(p, member, layer, way):
     return [p[name] for name in names]
 
 
-def encode(p, src, member, kept=None):
-    """``src``, a list of words, to annotations (src_len, directions * hidden) and the state that has read them all.
-
-    ``kept`` is the factor of every word under word dropout.
-    """
+def encode(p, src, member):
+    """``src``, a list of words, to annotations (src_len, directions * hidden) and the state that has read them all."""
     read = [p["encoder.embed_tokens.weight"][word] for word in src]
-    read = read if kept is None else [x * factor for x, factor in zip(read, kept)]
     for layer in range(member.layers):
         directions = []
         for way in range(member.directions):
@@ -124,11 +120,8 @@ def hard(a, top_k):
     return kept / kept.sum()
 
 
-def decode(p, annotations, last_state, prev, member, kept=None):
-    """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len).
-
-    ``kept`` is the factor of every word under word dropout.
-    """
+def decode(p, annotations, last_state, prev, member):
+    """``prev``, the target shifted right, to logits (tgt_len, vocabulary) and attention (tgt_len, src_len)."""
     n, e = len(p["decoder.initial_state.bias"]), len(last_state)
     c = np.zeros(annotations.shape[1])
     if member.context == "fixed":
@@ -151,8 +144,8 @@ def decode(p, annotations, last_state, prev, member, kept=None):
         return a, a @ annotations
 
     logits, attention = [], []
-    for word, factor in zip(prev, np.ones(len(prev)) if kept is None else kept):
-        y = factor * p["decoder.embed_tokens.weight"][word]
+    for word in prev:
+        y = p["decoder.embed_tokens.weight"][word]
         if member.context == "fixed":
             s = update("cell", product("embed_gates", y) + product("context_gates", c), s)
         elif member.order == "look-update-generate":

@@ -75,6 +75,8 @@ COVERED = (
 
 def uncovered_option(cfg: Any) -> Optional[str]:
     """Returns the option for which there is no fused decoder, with its value; None where there is one."""
+    if cfg.decoder_order not in ORDERS:
+        return f"--decoder-order {cfg.decoder_order}"
     for option, name, value in COVERED:
         if cfg[name] != value:
             return f"{option} {cfg[name]}"
@@ -89,42 +91,39 @@ class Fused:
     a model may be copied, saved and scripted with it. ``decoder.fused = None`` makes a model its own reference.
 
     Args:
-        order: the decoder's, one of ``ORDERS``
+        order: the decoder's, one of ``ORDERS``; an encoder has none
         in_triton: whether the code in Triton is taken, where it can run
     """
 
     read = staticmethod(read)
 
-    def __init__(self, order: str, in_triton: bool = False):
-        self.order, self.in_triton, self.layers = order, in_triton, ORDERS[order].layers
+    def __init__(self, order: str = "", in_triton: bool = False):
+        self.order, self.in_triton = order, in_triton
         self.said: Set[str] = set()
 
     def covers(self, decoder: Layers) -> bool:
         """Tells whether all layers of a decoder that the fused code would read are plain ones."""
         return not is_transformed() and all(
-            self.is_plain(f"decoder.{name}", decoder.get_submodule(name)) for name in self.layers
+            self.is_plain(f"decoder.{name}", decoder.get_submodule(name)) for name in ORDERS[self.order].layers
         )
 
-    def unrolls(self, decoder: Layers, embed_gates: Tensor, source: Source) -> bool:
-        """Tells whether :attr:`unroll` applies: to plain layers, and where every row reads a sentence of its own."""
-        return embed_gates.size(0) == source.keys.size(0) and self.covers(decoder)
+    def loop_for(
+        self, decoder: Layers, embed_gates: Tensor, source: Source
+    ) -> Optional[Callable[..., Tuple[State, Tensor]]]:
+        """Returns the twin of the decoder's ``unroll``, where one applies.
 
-    def unroll(self, decoder: Any, embed_gates: Tensor, last: State, source: Source) -> Tuple[State, Tensor]:
-        """Takes all time steps, as the decoder's ``unroll`` does."""
-        return self.twins(embed_gates).unroll(decoder, embed_gates, last, source)
+        It does to plain layers, and where every row reads a sentence of its own.
+        """
+        if embed_gates.size(0) == source.keys.size(0) and self.covers(decoder):
+            return self.twins(embed_gates).unroll
+        return None
 
-    def begin_search(self, decoder: Any, encoder_out: Dict[str, List[Tensor]]) -> Dict[str, Any]:
-        """Makes what a search carries, and the function that takes its steps; the code in Triton has no gradients."""
+    def begin_search(self, decoder: Layers, encoder_out: Dict[str, List[Tensor]]) -> Dict[str, Any]:
+        """Makes what a search carries, the function that takes its steps among it; in Triton there are no gradients."""
         twins = ORDERS[self.order] if torch.is_grad_enabled() else self.twins(encoder_out["encoder_out"][0])
         carried = twins.begin_search(decoder, encoder_out)
         carried["search_step"] = twins.search_step
         return carried
-
-    def search_step(
-        self, decoder: Any, words: Tensor, encoder_out: Dict[str, List[Tensor]], carried: Dict[str, Any]
-    ) -> Tuple[Tensor, Tensor]:
-        """Takes a step of the search that :meth:`begin_search` began, as the decoder's ``search_step`` does."""
-        return carried["search_step"](decoder, words, encoder_out, carried)
 
     def twins(self, tensor: Tensor) -> Union[FusedOrder, triton_choice.Twins]:
         """Returns the twins that take tensors such as this one; where those in Triton cannot, logs why, once."""

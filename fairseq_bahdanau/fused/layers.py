@@ -12,14 +12,13 @@ from ..recurrence import ConditionalRecurrence, Recurrence, State
 class Layers(Protocol):
     """Has what the fused code reads and calls of a decoder; the names are those of ``BahdanauDecoder``."""
 
+    embed_tokens: nn.Module
+    embed_dropout: nn.Module
     attention: AdditiveAttention
     recurrence: Recurrence
     readout: MaxoutReadout
     readout_dropout: nn.Module
     factor_proj: nn.Module
-
-    def embed(self, words: Tensor) -> Tensor:
-        """Returns E y_{t-1}, with the dropouts of training."""
 
     def begin(self, encoder_out: Dict[str, List[Tensor]]) -> Tuple[State, Source]:
         """Computes what the first step starts from."""

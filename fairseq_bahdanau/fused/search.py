@@ -138,7 +138,7 @@ def enter(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carr
     if follow(carried, encoder_out) or "padding_scores" not in carried:
         rows = carried["all_padding_scores"].index_select(0, order_of(encoder_out))
         carried["padding_scores"] = rows.view(-1)
-    return multiply(carried, "word", decoder.embed(words.squeeze(1)))
+    return multiply(carried, "word", decoder.embed_dropout(decoder.embed_tokens(words.squeeze(1))))
 
 
 def look(query: Tensor, carried: Carried) -> Tensor:

@@ -118,7 +118,7 @@ def enter(decoder: Layers, words: Tensor, carried: Carried) -> Tuple[Tensor, Ten
     """
     if torch.is_grad_enabled():
         raise RuntimeError("--recurrence triton gives a search that began without gradients none: take fused")
-    entered = multiply(carried, "word", decoder.embed(words.squeeze(1)))
+    entered = multiply(carried, "word", decoder.embed_dropout(decoder.embed_tokens(words.squeeze(1))))
     gates, candidates = entered.tensor_split([decoder.recurrence.embed_gates.out_features], dim=1)
     return gates.contiguous(), candidates
 

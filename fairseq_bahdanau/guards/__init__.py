@@ -1,7 +1,7 @@
 """The modules here stand in for functions of fairseq that are silent where something is wrong, or lose something.
 
 Each has an ``install`` that puts its functions in their place, for this process and for every model; their signatures
-are fairseq's. Importing the package installs all of them. ``preflight.py`` alone is called: by
+are fairseq's. ``plugin.py`` installs all of them. ``preflight.py`` alone is called: by
 ``python -m fairseq_bahdanau``, before fairseq begins.
 """
 

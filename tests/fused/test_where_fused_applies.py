@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune, weight_norm
 from torch.nn.utils.rnn import PackedSequence
 
+from fairseq_bahdanau import fused
 from fairseq_bahdanau.decoder import BahdanauDecoder
 from fairseq_bahdanau.encoder import RecurrentEncoder
 
@@ -199,6 +200,18 @@ def test_pruning_made_permanent_is_fast_again(caplog):
     with caplog.at_level(logging.INFO):
         model.train()(pad(SOURCES, 1, True), None, pad(TARGETS, 1, False))
     assert "does not cover" not in caplog.text and model.decoder.fused.covers(model.decoder)
+
+
+def test_an_order_without_fused_code_runs_as_the_reference(caplog, monkeypatch):
+    """As a new one does, until its functions are written."""
+    order, batch = "update-look-generate", (pad(SOURCES, 1, True), None, pad(TARGETS, 1, False))
+    wanted = build_model(decoder_order=order, recurrence="reference")(*batch)[0]
+    monkeypatch.delitem(fused.ORDERS, order)
+    with caplog.at_level(logging.INFO):
+        model = build_model(decoder_order=order)
+    assert f"--recurrence fused does not cover --decoder-order {order}: the decoder runs as" in caplog.text
+    assert model.decoder.fused is None
+    torch.testing.assert_close(model(*batch)[0], wanted)
 
 
 @pytest.mark.parametrize("place", [*READ, ""], ids=[*READ, "all"])

@@ -1,7 +1,6 @@
 """The model computes what the paper says: against NumPy, and against itself in every layout of a batch."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import oracle
@@ -9,7 +8,6 @@ import pytest
 import torch
 from support import SIZES, SOURCES, TARGETS, build_model, dictionary, members, oracle_member, pad, shake
 
-from fairseq_bahdanau import dropout
 from fairseq_bahdanau.attention import AdditiveAttention, Source
 
 
@@ -163,42 +161,6 @@ def test_each_dropout_acts_in_its_place_alone():
         assert (dropped > 0.2) == (option in ("annotation_dropout", "dropout"))
         assert embeddings_differ == (option in ("embed_dropout", "dropout"))
         assert (features.eq(0).float().mean() > 0.2) == (option in ("readout_dropout", "dropout"))
-
-
-@pytest.mark.parametrize("order", ["look-update-generate", "update-look-update-generate"])
-@pytest.mark.parametrize("recurrence", ["fused", "reference"])
-def test_word_dropout_leaves_out_the_words_that_are_drawn(order, recurrence, monkeypatch):
-    """Whole words, of the source and of the target each by its own probability; those that stay are scaled."""
-    options = {"decoder_order": order, "recurrence": recurrence}
-    model = shake(build_model(**options, source_word_dropout=0.25, target_word_dropout=0.5)).double().train()
-    drawn = []
-
-    def draw(ones, p, training):
-        assert training and ones.shape == (4, 7 if p == 0.25 else 5, 1) and (ones == 1).all()
-        mask = torch.nn.functional.dropout(ones, p)
-        assert set(mask.unique().tolist()) == {0, 1 / (1 - p)}
-        drawn.append(mask.squeeze(2).numpy())
-        return mask
-
-    monkeypatch.setattr(dropout, "F", SimpleNamespace(dropout=draw))
-    torch.manual_seed(1)
-    src_tokens, prev = pad(SOURCES, 1, False), pad(TARGETS, 1, False)
-    logits, _ = model(src_tokens, None, prev)
-    p, member = oracle.parameters(model), oracle_member(**options)
-    source_kept, target_kept = drawn
-    for row, (src, target) in enumerate(zip(SOURCES, TARGETS)):
-        annotations, last_state = oracle.encode(p, src, member, source_kept[row])
-        wanted, _ = oracle.decode(p, annotations, last_state, target, member, target_kept[row])
-        np.testing.assert_allclose(logits[row, : len(target)].detach(), wanted, atol=1e-12)
-    model.eval()
-    assert torch.equal(model(src_tokens, None, prev)[0], build_same(model, **options)(src_tokens, None, prev)[0])
-
-
-def build_same(model, **options):
-    """A model without word dropout that has the parameters of another."""
-    plain = build_model(**options).double()
-    plain.load_state_dict(model.state_dict())
-    return plain
 
 
 def test_paper_initialization():

@@ -40,8 +40,6 @@ SAME = dictionary(9)
         ({"decoder_out_embed_dim": 0}, "--decoder-out-embed-dim must be at least 1, not 0"),
         ({"decoder_out_embed_dim": 9, "share_decoder_input_output_embed": True}, "--decoder-out-embed-dim is 9, but"),
         ({"adaptive_softmax_cutoff": [5], "output_bias": True}, "no output layer that could have --output-bias"),
-        ({"source_word_dropout": -0.1}, "--source-word-dropout must be at least 0 and less than 1, not -0.1"),
-        ({"target_word_dropout": 1.0}, "--target-word-dropout must be at least 0 and less than 1, not 1.0"),
         ({"embed_dropout": 1.0}, "--embed-dropout must be at least 0 and less than 1, not 1.0"),
         ({"share_all_embeddings": True}, "--share-all-embeddings needs one dictionary .*--joined-dictionary"),
         (

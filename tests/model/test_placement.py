@@ -28,7 +28,7 @@ def test_decoder_makes_nothing_on_the_cpu(options, monkeypatch):
             # Without torch.equal, which asks for a number.
             monkeypatch.setattr("fairseq_bahdanau.fused.search.follow", lambda carried, encoder_out: False)
             carried = model.decoder.fused.begin_search(model.decoder, encoder_out)
-            features, _ = model.decoder.fused.search_step(model.decoder, prev.narrow(1, 0, 1), encoder_out, carried)
+            features, _ = carried["search_step"](model.decoder, prev.narrow(1, 0, 1), encoder_out, carried)
             assert features.device.type == "cuda"
     assert logits.shape == (3, 4, 21) and logits.device.type == "cuda"
     assert extra["attn"][0].shape == (3, 4, 5) and extra["attn"][0].device.type == "cuda"
