@@ -27,9 +27,11 @@ class BlockwiseLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, target: Tensor, smoothing: float, padding_idx: int) -> Tuple[Tensor, Tensor]:
+    def forward(
+        ctx, logits: Tensor, target: Tensor, smoothing: float, padding_idx: int, writes: bool
+    ) -> Tuple[Tensor, Tensor]:
         """Computes both losses; shapes as :func:`blockwise_loss` has them."""
-        writes, scale = ctx.needs_input_grad[0], HALF_SCALE if logits.dtype == torch.float16 else 1.0
+        scale = HALF_SCALE if logits.dtype == torch.float16 else 1.0
         words = logits.size(1)
         share = smoothing / (words - 1)
         rows = max(1, block_size(logits) // words)
@@ -57,7 +59,7 @@ class BlockwiseLoss(torch.autograd.Function):
         gradient, is_padding = ctx.saved_tensors
         factors = losses_gradient.masked_fill(is_padding, 0.0).div(ctx.scale)
         scale_rows(gradient, factors)
-        return gradient, None, None, None
+        return gradient, None, None, None, None
 
 
 def block_size(logits: Tensor) -> int:
@@ -111,4 +113,5 @@ def blockwise_loss(logits: Tensor, target: Tensor, smoothing: float, padding_idx
     Returns:
         label-smoothed and plain loss in nats, ``(rows,)`` each, 0 on padding; the second has no gradient
     """
-    return BlockwiseLoss.apply(logits, target, smoothing, padding_idx)
+    writes = torch.is_grad_enabled() and logits.requires_grad
+    return BlockwiseLoss.apply(logits, target, smoothing, padding_idx, writes)

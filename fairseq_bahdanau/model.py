@@ -93,7 +93,7 @@ def build_fused(cfg: BahdanauConfig) -> Optional[Fused]:
         return None
     uncovered = uncovered_option(cfg)
     if uncovered is None:
-        return Fused(cfg.decoder_order, in_triton=cfg.recurrence == TRITON)
+        return Fused(str(cfg.decoder_order), in_triton=cfg.recurrence == TRITON)
     logger.info(f"--recurrence {cfg.recurrence} does not cover {uncovered}: the decoder runs as --recurrence reference")
     return None
 

@@ -122,7 +122,7 @@ class Fused:
         """Makes what a search carries, the function that takes its steps among it; in Triton there are no gradients."""
         twins = ORDERS[self.order] if torch.is_grad_enabled() else self.twins(encoder_out["encoder_out"][0])
         carried = twins.begin_search(decoder, encoder_out)
-        carried["search_step"] = twins.search_step
+        carried["search_step"], carried["has_gradients"] = twins.search_step, torch.is_grad_enabled()
         return carried
 
     def twins(self, tensor: Tensor) -> Union[FusedOrder, triton_choice.Twins]:

@@ -125,6 +125,12 @@ def stack(carried: Carried, name: str, weights: List[Tensor], bias: Optional[Ten
     )
 
 
+def require_gradients(carried: Carried) -> None:
+    """Raises ``RuntimeError`` where gradients are wanted, and were not when the products were stacked."""
+    if torch.is_grad_enabled() and not carried["has_gradients"]:
+        raise RuntimeError("a search that began without gradients gives none: begin it with them, or leave them off")
+
+
 def multiply(carried: Carried, name: str, inputs: Tensor) -> Tensor:
     """Multiplies by what :func:`stack` has made."""
     inputs = inputs.to(carried["values"].dtype)
@@ -135,6 +141,7 @@ def multiply(carried: Carried, name: str, inputs: Tensor) -> Tensor:
 
 def enter(decoder: Layers, words: Tensor, encoder_out: EncoderOut, carried: Carried) -> Tensor:
     """Lets the previous word enter, once the groups are those of ``encoder_out``: its gates and C_o E y_{t-1} + b_o."""
+    require_gradients(carried)
     if follow(carried, encoder_out) or "padding_scores" not in carried:
         rows = carried["all_padding_scores"].index_select(0, order_of(encoder_out))
         carried["padding_scores"] = rows.view(-1)

@@ -38,8 +38,7 @@ class Launcher:
     not, and, in one grid, sizes.
     """
 
-    def __init__(self, device: torch.device):
-        self.stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else None
+    def __init__(self) -> None:
         self.compiled: Dict[Any, Any] = {}
 
     def __call__(self, kernel: Any, grid: Tuple[int, ...], arguments: Tuple[Any, ...], **constants: Any) -> None:
@@ -49,7 +48,9 @@ class Launcher:
         if compiled is None:
             self.compiled[id(kernel), grid, values] = kernel[grid](*arguments, **constants)  # None in the interpreter
             return
-        place = *(*grid, 1, 1)[:3], self.stream, compiled.function, compiled.packed_metadata
+        driver = triton.runtime.driver.active
+        stream = driver.get_current_stream(driver.get_current_device())
+        place = *(*grid, 1, 1)[:3], stream, compiled.function, compiled.packed_metadata
         compiled.run(*place, None, None, None, *arguments, *values[:-1])  # no hooks
 
 
@@ -69,7 +70,7 @@ class Read:
         self.sizes = keys.size(1), keys.size(2), hidden_size
         self.tile = tile(*self.sizes)
         self.tile_back = backward_tile(self.tile)
-        self.launch = Launcher(keys.device)
+        self.launch = Launcher()
 
     def forward(
         self,

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..search import order_of
 from .columns import in_columns
 from .layers import ConditionalLayers, Layers
-from .search import Carried, EncoderOut, Stepped, features, multiply, stack
+from .search import Carried, EncoderOut, Stepped, features, multiply, require_gradients, stack
 from .triton_launch import Read, gru_forward
 
 
@@ -111,13 +111,8 @@ def stack_gru(carried: Carried, state_gates: torch.nn.Linear) -> None:
 
 
 def enter(decoder: Layers, words: Tensor, carried: Carried) -> Tuple[Tensor, Tensor]:
-    """Lets the previous word enter: its gates, contiguous as the kernels want them, and C_o E y_{t-1} + b_o.
-
-    Raises:
-        RuntimeError: gradients are wanted, and were not when the search began
-    """
-    if torch.is_grad_enabled():
-        raise RuntimeError("--recurrence triton gives a search that began without gradients none: take fused")
+    """Lets the previous word enter: its gates, contiguous as the kernels want them, and C_o E y_{t-1} + b_o."""
+    require_gradients(carried)
     entered = multiply(carried, "word", decoder.embed_dropout(decoder.embed_tokens(words.squeeze(1))))
     gates, candidates = entered.tensor_split([decoder.recurrence.embed_gates.out_features], dim=1)
     return gates.contiguous(), candidates

@@ -11,6 +11,7 @@ import zipfile
 from typing import Iterator
 
 import torch
+from fairseq.data import Dictionary
 from fairseq.distributed.utils import _TensorPlaceholder
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.base import ContainerMetadata, Metadata
@@ -21,7 +22,9 @@ from . import saved_arrays
 
 NEEDLESS = "which no checkpoint of fairseq needs: nothing of it was run"
 # Names of options that hold places and titles, which nothing evaluates: a folder may well be called "data (2)".
-PLACE = re.compile(r"(.*_)?(data|dir|path|file|url|project)")
+PLACE = re.compile(
+    r"(.*_)?(data|\w*dir|path|file|url|project|model|codes|repo|hash|subset|vocab|json|dict|name|title|prefix|suffix)"
+)
 
 # ---------------------------------------------------------------------------------------------- what a file may hold
 
@@ -37,6 +40,7 @@ def allow_fairseq_checkpoints() -> None:
     # Options and placeholders: what process 0 sends to the others when several resume.
     allowed += [DictConfig, ListConfig, ContainerMetadata, Metadata, AnyNode, _TensorPlaceholder]
     allowed += [dict, list, int, collections.defaultdict]
+    allowed += [Dictionary]  # the state of tasks for speech, lists and a dict of words
     if hasattr(typing.Any, "__qualname__"):  # Python 3.10 and later; PyTorch asks for it
         allowed += [typing.Any]
     torch.serialization.add_safe_globals(allowed)

@@ -129,6 +129,8 @@ def load_ensemble(
     Raises:
         ValueError: a file cannot be loaded, or does not fit; names it
     """
+    if state is not None and len(filenames) != 1:
+        raise ValueError(f"one state is of one model, not of {len(filenames)}: {', '.join(filenames)}")
     ensemble: list = []
     cfg = None
     for filename in filenames:

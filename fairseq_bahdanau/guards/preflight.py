@@ -7,7 +7,6 @@ here is read from the options as fairseq itself parses them.
 import ast
 import collections
 import contextlib
-import importlib.util
 import os
 import re
 from argparse import Namespace
@@ -16,6 +15,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 import torch
 from fairseq import options, utils
 
+from ..fused.triton_choice import INTERPRET, lack_of_triton
 from ..text import open_bytes, stream_lines, stream_parallel_lines
 
 PARSERS = {
@@ -44,8 +44,7 @@ def without_gpu(args: Namespace) -> bool:
 
 def without_triton(args: Namespace) -> bool:
     """Says whether Triton is missing, or has nothing to run on; its interpreter is for tests, and runs on anything."""
-    interprets = os.environ.get("TRITON_INTERPRET") == "1"
-    return importlib.util.find_spec("triton") is None or (without_gpu(args) and not interprets)
+    return lack_of_triton() is not None or (without_gpu(args) and os.environ.get(INTERPRET) != "1")
 
 
 def is_local(path: Optional[str]) -> bool:
@@ -102,7 +101,7 @@ REFUSALS = [
             "--fp16 without a GPU: fairseq fails: leave it out, or give --memory-efficient-fp16"),
     Refusal("train", lambda a: a.amp and without_gpu(a), "--amp without a GPU changes nothing: leave it out"),
     Refusal("train", lambda a: getattr(a, "recurrence", None) == "triton" and without_triton(a),
-            "--recurrence triton needs a GPU, and Triton, which comes with PyTorch for a GPU: give --recurrence fused"),
+            "--recurrence triton needs a GPU, and Triton 3.3, as PyTorch 2.7 for a GPU has it: give --recurrence fused"),
     Refusal("train", lambda a: a.restore_file != "checkpoint_last.pt" and one_part(a) and no_files(a.restore_file),
             "--restore-file {restore_file}: no such file; training would begin anew"),
     Refusal("train", lambda a: no_place(a.save_dir), "--save-dir {save_dir}: is there, and no folder"),

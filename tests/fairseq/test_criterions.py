@@ -88,6 +88,15 @@ def test_another_reader_of_the_logits_is_told():
         (loss.sum() + other).backward()
 
 
+def test_a_loss_for_a_log_leaves_the_logits():
+    """They have a graph, which the loss is not to go into."""
+    logits = torch.randn(3, 5, requires_grad=True).mul(2)
+    before = logits.detach().clone()
+    with torch.no_grad():
+        blockwise_loss(logits, torch.tensor([1, 2, 3]), 0.1, 0)
+    assert torch.equal(logits, before)
+
+
 def test_without_a_gradient_the_logits_stay():
     logits, target = random_rows()
     with torch.no_grad():

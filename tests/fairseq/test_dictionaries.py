@@ -3,11 +3,14 @@
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
+from fairseq.models.bart.hub_interface import BARTHubInterface
+from fairseq.models.roberta.hub_interface import RobertaHubInterface
 from support import TINY_FLAGS, build_model, dictionary, run_here
 
 from fairseq_bahdanau.cli import align, average
@@ -184,3 +187,14 @@ def test_a_damaged_dictionary_is_named(content, message, tmp_path):
     with pytest.raises(ValueError, match=message) as error:
         Dictionary.load(str(path))
     assert "\n" not in str(error.value) and str(error.value).startswith(f"dictionary {path}: ")
+
+
+@pytest.mark.parametrize("interface", [RobertaHubInterface, BARTHubInterface])
+def test_an_interface_that_writes_control_symbols_itself_gets_them(interface):
+    words = dictionary(2)  # w0 and w1
+    hub = SimpleNamespace(
+        task=SimpleNamespace(source_dictionary=words), bpe=SimpleNamespace(encode=str), max_positions=(99,)
+    )
+    assert interface.encode(hub, "w0 w1").tolist() == [words.bos(), 4, 5, words.eos()]
+    assert len(words) == 6
+    assert words.encode_line("w0 </s> <s>", add_if_not_exist=False).tolist() == [4, 3, 3, 2]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from fairseq.data import Dictionary
 from support import TINY_FLAGS, run_here
 
 from fairseq_bahdanau.cli import align, average
@@ -208,6 +209,11 @@ def test_a_file_without_checksums_loads(trained, tmp_path):
     assert load(str(tmp_path / "plain.pt"))["model"].keys() == torch.load(trained)["model"].keys()
 
 
+# Options of fairseq that are a name of the user's choice, which may look like a call.
+PLACES = ("save_dir", "tensorboard_logdir", "wandb_project", "aim_repo", "path", "sentencepiece_model", "bpe_codes")
+PLACES += ("gen_subset", "train_subset", "encoder_json", "bpe_codes_path", "checkpoint_suffix", "sentencepiece_vocab")
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -219,6 +225,7 @@ def test_a_file_without_checksums_loads(trained, tmp_path):
         ({"word": "print", "rest": "('x')", "layers": "${word}${rest}"}, "layers"),
         ({"embed_path": "print(1)", "layers": "${embed_path}"}, "layers"),
         ({"layers": "[(512, 3)] * 20", "betas": "(0.9, 0.999)", "args": '{"beam": 5}', "data": "data (2)/bin"}, None),
+        ({name: "runs (2)" for name in PLACES}, None),
     ],
 )
 def test_options_that_fairseq_might_evaluate_hold_no_code(options, told):
@@ -302,3 +309,17 @@ def test_options_that_are_younger_or_older_than_a_checkpoint_do_not_hinder(train
         torch.save(state, tmp_path / "old.pt")
         (model,), _ = checkpoint_utils.load_model_ensemble([str(tmp_path / "old.pt")], {"data": str(data)})
         assert torch.equal(model.decoder.embed_tokens.weight, state["model"]["decoder.embed_tokens.weight"])
+
+
+def test_a_checkpoint_of_a_task_that_keeps_a_dictionary_loads(trained, tmp_path):
+    """As those of fairseq's tasks for speech do."""
+    state = torch.load(trained)
+    state["task_state"] = {"target_dictionary": Dictionary()}
+    torch.save(state, tmp_path / "speech.pt")
+    assert load(str(tmp_path / "speech.pt"))["task_state"]["target_dictionary"] == Dictionary()
+
+
+def test_one_state_is_not_of_several_models(trained):
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(trained))
+    with pytest.raises(ValueError, match="one state is of one model, not of 2"):
+        checkpoint_utils.load_model_ensemble_and_task([str(trained), str(trained)], state=state)

@@ -203,7 +203,7 @@ def test_a_search_for_gradients_is_not_in_triton(order):
     assert model.decoder.attention.energy.grad is not None
     with torch.no_grad():
         model.decoder(word.to(DEVICE), encoder_out, begun)
-    with pytest.raises(RuntimeError, match="--recurrence triton gives a search that began without gradients none"):
+    with pytest.raises(RuntimeError, match="a search that began without gradients gives none"):
         model.decoder(word.to(DEVICE), encoder_out, begun)
 
 
@@ -221,6 +221,8 @@ def test_the_option_chooses_it_where_it_can_run(order, caplog, monkeypatch):
     assert loop(torch.float32) == in_triton and "Triton" not in caplog.text
     assert loop(torch.float64) == LOOPS[order]
     assert "--recurrence triton: Triton has no code for torch.float64: it runs as --recurrence" in caplog.text
+    monkeypatch.setattr("triton.__version__", "3.2.0+git")
+    assert loop(torch.float32) == LOOPS[order] and "Triton is 3.2.0+git, and 3.3 is the oldest" in caplog.text
     monkeypatch.setattr(triton_choice.importlib.util, "find_spec", lambda name: None)
     assert loop(torch.float32) == LOOPS[order] and "Triton is not installed" in caplog.text
     monkeypatch.undo()
