@@ -30,8 +30,8 @@ from translate import Translator as Fairseq  # noqa: E402
 from translate import get_parser  # noqa: E402
 
 from fairseq_bahdanau.cli.translating import parse  # noqa: E402
-from fairseq_bahdanau.portable.lines import processor  # noqa: E402
-from fairseq_bahdanau.portable.treatment import find_pair, read_treatment  # noqa: E402
+from fairseq_bahdanau.portable.lines import load_pieces  # noqa: E402
+from fairseq_bahdanau.portable.treatment import read_treatment  # noqa: E402
 from fairseq_bahdanau.tables import markdown_table  # noqa: E402
 from fairseq_bahdanau.text import read_lines  # noqa: E402
 from fairseq_bahdanau.translator import Translator  # noqa: E402
@@ -48,14 +48,14 @@ def exported(folder: str, threads: int) -> Translate:
 
 def fairseq(checkpoint: str) -> Translate:
     """Translates by fairseq's search, as ``recipes/translate.sh`` does; threads are those of PyTorch."""
-    text, model, data = read_treatment(find_pair(Path(checkpoint)))
+    text, model, data = read_treatment(Path(checkpoint))
 
     @functools.lru_cache(maxsize=None)
     def translator(beam: int, batch: int) -> Fairseq:
         own = [str(data), "--path", checkpoint, "--source-lang", text.source, "--target-lang", text.target, "--cpu"]
         given = ["--beam", str(beam), "--batch-size", str(batch)]
         args = parse(get_parser(), own, given, ["beam", "batch_size"])
-        return Fairseq(convert_namespace_to_omegaconf(args), text, model)
+        return Fairseq(convert_namespace_to_omegaconf(args), text, load_pieces(model))
 
     return lambda lines, beam, batch: translator(beam, batch).translate(list(enumerate(lines, start=1)))
 
@@ -64,7 +64,7 @@ def ctranslate2(checkpoint: str, kind: str, threads: int, place: str) -> Transla
     """Translates a transformer of fairseq's by CTranslate2, whose search has the same options."""
     import ctranslate2 as library  # only here: what is measured beside ours
 
-    text, model, data = read_treatment(find_pair(Path(checkpoint)))
+    text, model, data = read_treatment(Path(checkpoint))
     folder = f"{place}/{kind}"
     if not Path(folder).exists():
         converter = library.converters.FairseqConverter(
@@ -72,7 +72,7 @@ def ctranslate2(checkpoint: str, kind: str, threads: int, place: str) -> Transla
         )
         converter.convert(folder, quantization=None if kind == "float32" else kind)
     translator = library.Translator(folder, compute_type=kind, inter_threads=1, intra_threads=threads)
-    pieces = processor(model)
+    pieces = load_pieces(model)
 
     def translate(lines: List[str], beam: int, batch: int) -> List[str]:
         tokens = [pieces.encode(" ".join(line.split()), out_type=str) for line in lines]

@@ -79,7 +79,11 @@ def dropout(cfg: BahdanauConfig, place: Optional[float]) -> float:
 
 
 def build_attention(cfg: BahdanauConfig) -> Attention:
-    """Makes the attention that the options name."""
+    """Makes the attention that the options name; the log tells of a size that it does not have."""
+    additive = cfg.context != "fixed" and cfg.attention_score == "additive"
+    if not additive and cfg.attention_dim != BahdanauConfig.attention_dim:
+        member = "--context fixed" if cfg.context == "fixed" else f"--attention-score {cfg.attention_score}"
+        logger.info(f"--attention-dim {cfg.attention_dim} changes nothing: {member} has no hidden layer of that size")
     if cfg.context == "fixed":
         return UniformAttention()
     top_k = cfg.hard_attention_top_k if cfg.attention == HARD else 0

@@ -53,9 +53,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: what is wrong with an option or a folder
     """
-    for flag, value, least in (("--buffer-size", args.buffer_size, 0), ("--threads", args.threads, 0)):
-        if value < least:
-            raise ValueError(f"{flag} must be at least {least}, not {value}")
+    if args.buffer_size < 0:
+        raise ValueError(f"--buffer-size must be at least 0, not {args.buffer_size}")
     translator = Translator(*args.folder, threads=args.threads)
     if translator.text.tokenized:
         logging.warning("this model reads and writes tokens: give lines that are tokenised as its training text was")

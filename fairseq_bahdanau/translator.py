@@ -5,17 +5,22 @@ onnxruntime and, for pieces of words, sentencepiece.
 """
 
 import logging
+import os
+import re
 from typing import Dict, Iterable, List, NamedTuple, Sequence
 
 import numpy as np
 
 from .portable import folder
-from .portable.lines import LONGEST, Line, decode_line, names_of_parts, prepare
+from .portable.lines import LONGEST, Line, decode_line, load_pieces, names_of_parts, prepare
+from .portable.moses import require_moses
 from .portable.runtime import Ensemble, OnnxModel
-from .portable.search import Hypothesis, Model, Options, Search, require_beam
+from .portable.search import Hypothesis, Model, Options, Search, require_sensible
 
 LOG = logging.getLogger(__name__)
 SENTENCES = 64  # translated at once
+MOST_THREADS = 1024
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, as JSON can have it
 
 
 class Translation(NamedTuple):
@@ -23,9 +28,19 @@ class Translation(NamedTuple):
 
     text: str
     score: float  # log-probability of the tokens by their number ** lenpen
-    attention: np.ndarray  # (target tokens, source tokens), rows that sum to 1
     target: List[str]  # tokens; </s> ends every part of a line
     source: List[str]
+    attention_of_parts: List[np.ndarray]  # (target tokens, source tokens) of each part, rows that sum to 1
+
+    @property
+    def attention(self) -> np.ndarray:
+        """Returns the attention ``(target tokens, source tokens)``; that of a part is 0 on the others."""
+        attention, row, column = np.zeros((len(self.target), len(self.source)), dtype=np.float32), 0, 0
+        for part in self.attention_of_parts:
+            height, width = part.shape
+            attention[row : row + height, column : column + width] = part
+            row, column = row + height, column + width
+        return attention
 
 
 class Translator:
@@ -36,31 +51,32 @@ class Translator:
         threads: that an operator may use; 0: as many as there are cores
 
     Raises:
-        ValueError: a folder that is no exported model, or not whole; models that do not belong together
+        ValueError: a folder that is no exported model, or not whole; models that do not belong together; a package that
+            is missing
     """
 
     def __init__(self, *folders: str, threads: int = 0):
         if not folders:
             raise ValueError("no folder of an exported model was given")
+        if not 0 <= threads <= MOST_THREADS:
+            raise ValueError(f"--threads must be from 0 to {MOST_THREADS}, not {threads}")
         described = [folder.read_description(path) for path in folders]
         self.text = described[0].text
-        self.source, self.target = self.dictionaries(folders[0])
         for path, description in zip(folders[1:], described[1:]):
-            if description.text != self.text or self.dictionaries(path) != [self.source, self.target]:
+            if description.shared() != described[0].shared():
                 raise ValueError(f"{path} and {folders[0]} have different dictionaries or treat text differently")
-        self.pieces = folder.pieces_of(folders[0], self.text)
+        names = [folder.dictionary_name(language) for language in self.text[:2]]
+        self.source, self.target = (folder.read_dictionary(os.path.join(folders[0], name)) for name in names)
+        self.pieces = load_pieces(folder.pieces_of(folders[0], self.text))
+        if self.text.moses:
+            require_moses(self.text.source, self.text.target)
         models = [self.load(path, description, threads) for path, description in zip(folders, described)]
         self.model: Model = Ensemble(models) if len(models) > 1 else models[0]
         self.longest = min(description.max_source_positions for description in described)
 
-    def dictionaries(self, path: str) -> List[folder.Dictionary]:
-        """Reads the dictionaries of an exported model, that of the source first."""
-        files = [folder.file_in(path, folder.dictionary_name(language)) for language in self.text[:2]]
-        return [folder.read_dictionary(file) for file in files]
-
     def load(self, path: str, description: folder.Description, threads: int) -> OnnxModel:
         """Opens the graphs of an exported model."""
-        encoder, step = (folder.file_in(path, name) for name in (folder.ENCODER, folder.STEP))
+        encoder, step = (os.path.join(path, name) for name in (folder.ENCODER, folder.STEP))
         words, pad = len(self.target.words), self.source.symbols.pad
         return OnnxModel(encoder, step, words, description.max_target_positions, description.columns, pad, threads)
 
@@ -85,9 +101,12 @@ class Translator:
 
         Raises:
             ValueError: an option that makes no sense
+            TypeError: one line, where several are expected
         """
+        if isinstance(lines, str):
+            raise TypeError("translate takes a list of lines, such as ['A man in a hat.'], not one line")
         options = Options(beam, lenpen, unkpen, max_len_a, max_len_b)
-        require_beam(options, self.model)
+        require_sensible(options, self.model)
         if batch_size < 1:
             raise ValueError(f"--batch-size must be at least 1, not {batch_size}")
         prepared = self.prepare(lines, first_number)
@@ -99,9 +118,13 @@ class Translator:
 
     def prepare(self, lines: Iterable[str], first_number: int) -> List[Line]:
         """Cuts lines into tokens, and long ones into parts."""
-        longest = min(LONGEST, self.longest - 1)  # without </s>
-        numbered = enumerate(lines, start=first_number)
-        return [prepare(number, line, self.text, self.pieces, longest, LOG.warning) for number, line in numbered]
+        longest, prepared = min(LONGEST, self.longest - 1), []  # without </s>
+        for number, line in enumerate(lines, start=first_number):
+            whole = SURROGATE.sub("\ufffd", line)
+            if whole != line:
+                LOG.warning("line %d: halves of characters (surrogates) are replaced by \ufffd", number)
+            prepared.append(prepare(number, whole, self.text, self.pieces, longest, LOG.warning))
+        return prepared
 
     def encode(self, sentences: Sequence[Sequence[str]]) -> List[List[int]]:
         """Returns the places of each sentence's pieces in the dictionary, and that of ``</s>``."""
@@ -131,18 +154,14 @@ class Translator:
         return in_order
 
     def join(self, line: Line, hypotheses: List[Hypothesis], options: Options) -> Translation:
-        """Puts the translations of a line's parts together; the attention of one part is 0 on the others."""
+        """Puts the translations of a line's parts together."""
         target = [[self.target.words[token] for token in hypothesis.tokens] for hypothesis in hypotheses]
         source = [[*part, "</s>"] for part in line.parts]
-        rows, columns = sum(map(len, target)), sum(map(len, source))
-        attention, total, row, column = np.zeros((rows, columns), dtype=np.float32), 0.0, 0, 0
-        for hypothesis in hypotheses:
-            height, width = hypothesis.attention.shape
-            attention[row : row + height, column : column + width] = hypothesis.attention
-            row, column, total = row + height, column + width, total + hypothesis.score * height**options.lenpen
+        total = sum(hypothesis.score * len(hypothesis.tokens) ** options.lenpen for hypothesis in hypotheses)
         spelt = " ".join(decode_line(" ".join(words[:-1]), self.text, self.pieces) for words in target)
-        flat = [[word for words in side for word in words] for side in (target, source)]
-        return Translation(spelt, total / rows**options.lenpen if rows else 0.0, attention, *flat)
+        words_written, words_read = ([word for words in side for word in words] for side in (target, source))
+        score = total / len(words_written) ** options.lenpen if hypotheses else 0.0
+        return Translation(spelt, score, words_written, words_read, [each.attention for each in hypotheses])
 
     def __repr__(self) -> str:
         """Names the languages."""

@@ -10,7 +10,7 @@ import sentencepiece
 from parallel import cores, in_parallel
 
 from fairseq_bahdanau.complaints import complaining
-from fairseq_bahdanau.portable.lines import processor
+from fairseq_bahdanau.portable.lines import load_pieces
 from fairseq_bahdanau.portable.moses import is_clean_pair
 from fairseq_bahdanau.text import stream_lines, stream_parallel_lines, writing
 
@@ -50,6 +50,9 @@ def train(inputs: list, prefix: str, vocab_size: int, sample: int) -> None:
     # sentencepiece makes both names from the prefix itself, so that no part_names can be given to it.
     os.replace(f"{partial}.vocab", f"{prefix}.vocab")
     os.replace(f"{partial}.model", f"{prefix}.model")
+
+
+processor = functools.lru_cache(maxsize=1)(load_pieces)  # once in every process
 
 
 def encode_chunk(

@@ -11,7 +11,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -33,8 +33,17 @@ from fairseq_bahdanau.cli.translating import (
 )
 from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.guards.hypotheses import load_align_dict
-from fairseq_bahdanau.portable.lines import BLOCK, LONGEST, decode_line, names_of_parts, prepare, read_blocks
-from fairseq_bahdanau.portable.treatment import Text, find_pair, read_treatment
+from fairseq_bahdanau.portable.lines import (
+    BLOCK,
+    LONGEST,
+    Pieces,
+    decode_line,
+    load_pieces,
+    names_of_parts,
+    prepare,
+    read_blocks,
+)
+from fairseq_bahdanau.portable.treatment import Text, read_treatment
 
 PROGRAM = "translate.py"
 HONOURED = [name for name in SEARCH if name not in ("data", "path", "source_lang", "target_lang", "left_pad_source")]
@@ -51,11 +60,11 @@ class Translator:
     Args:
         cfg: fairseq's options
         text: how text is treated
-        model: the file of the model of pieces, if there is one
+        pieces: its model of pieces, if there is one
     """
 
-    def __init__(self, cfg, text: Text, model: Optional[str]):
-        self.cfg, self.text, self.model = cfg, text, model
+    def __init__(self, cfg, text: Text, pieces: Pieces):
+        self.cfg, self.text, self.pieces = cfg, text, pieces
         self.task, self.models = load(cfg)
         self.translations = load_align_dict(cfg.generation.replace_unk)
         self.generator = build_generator(cfg, self.task, self.models, with_attention=self.translations is not None)
@@ -70,12 +79,12 @@ class Translator:
         else:
             alignment = align_pieces(self.task, source, translation)
             pieces = replace_unknown(alignment, dictionary.unk_string(), self.translations).target
-        return decode_line(" ".join(pieces[:-1]), self.text, self.model)
+        return decode_line(" ".join(pieces[:-1]), self.text, self.pieces)
 
     def translate(self, block: List[Tuple[int, str]]) -> List[str]:
         """Translates lines, which are given with their numbers."""
         longest = min(LONGEST, self.longest[0] - 1)  # without </s>
-        lines = [prepare(number, line, self.text, self.model, longest, say) for number, line in block]
+        lines = [prepare(number, line, self.text, self.pieces, longest, say) for number, line in block]
         sources, names = [], []
         for line in lines:
             for name, pieces in zip(names_of_parts(line), line.parts):
@@ -105,8 +114,7 @@ def run(checkpoint: str, given: List[str]) -> None:
     Raises:
         ValueError: what is wrong with an option or a file
     """
-    pair = find_pair(Path(checkpoint.split(":")[0]))
-    text, model, data = read_treatment(pair)
+    text, model, data = read_treatment(Path(checkpoint.split(":")[0]))
     own = [str(data), "--path", checkpoint, "--source-lang", text.source, "--target-lang", text.target]
     args = parse(get_parser(), own, given, HONOURED)
     if text.tokenized:
@@ -116,7 +124,7 @@ def run(checkpoint: str, given: List[str]) -> None:
         raise ValueError("--sampling: give --beam 1, since one translation of a line is written")
     # A person at a terminal wants an answer to every line.
     size = args.buffer_size or (1 if args.input == "-" and sys.stdin.isatty() else BLOCK)
-    translator = Translator(convert_namespace_to_omegaconf(args), text, model)
+    translator = Translator(convert_namespace_to_omegaconf(args), text, load_pieces(model))
     with tqdm(unit=" lines", disable=args.no_progress_bar or None) as progress:  # None: but for a terminal
         for block in read_blocks(args.input, size):
             translated = translator.translate(block)

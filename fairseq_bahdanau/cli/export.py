@@ -23,23 +23,25 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from fairseq_bahdanau import __version__
-from fairseq_bahdanau.cli import new_parser, run_and_print
+from fairseq_bahdanau.cli import make_output_folder, new_parser, run_and_print
 from fairseq_bahdanau.model import BahdanauConfig, BahdanauModel
 from fairseq_bahdanau.onnx_graphs import encoder_graph, least_columns, step_graph
 from fairseq_bahdanau.portable import folder
-from fairseq_bahdanau.portable.lines import processor
-from fairseq_bahdanau.portable.treatment import Text, find_pair, read_treatment
+from fairseq_bahdanau.portable.lines import load_pieces
+from fairseq_bahdanau.portable.moses import require_language
+from fairseq_bahdanau.portable.treatment import SENTENCEPIECE, WORDS, Text, find_pair, read_treatment
 
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 
 class Given(NamedTuple):
-    """Holds what a model needs beside its checkpoint."""
+    """Holds what a model needs beside its checkpoint, and how it is to be written."""
 
     data: str  # the folder of its dictionaries
     languages: Optional[List[str]]  # source and target, where they are known
     text: Optional[Text]  # how a recipe treats text
-    pieces: Optional[str]  # the model of pieces
+    pieces: Optional[str]  # the file of the model of pieces
+    int8: bool
 
 
 def find(args: argparse.Namespace) -> Given:
@@ -49,17 +51,20 @@ def find(args: argparse.Namespace) -> Given:
         ValueError: an option that is missing, would have no effect, or names no model of pieces
     """
     if args.data is not None:
-        if args.sentencepiece_model is not None:
-            processor(args.sentencepiece_model)  # or it is no such model
-        return Given(args.data, None, None, args.sentencepiece_model)
+        if find_pair(Path(args.checkpoint)) is not None:
+            raise ValueError(
+                f"--data: {args.checkpoint} lies where a recipe trained it, and knows its data: leave it out"
+            )
+        load_pieces(args.sentencepiece_model)  # or it is no such model
+        return Given(args.data, None, None, args.sentencepiece_model, args.int8)
     for flag in ("sentencepiece_model", "moses", "lowercase"):
         if getattr(args, flag):
             raise ValueError(f"--{flag.replace('_', '-')} is for a model without a recipe's folder: give --data, too")
     try:
-        text, pieces, data = read_treatment(find_pair(Path(args.checkpoint)))
+        text, pieces, data = read_treatment(Path(args.checkpoint))
     except ValueError as error:
         raise ValueError(f"{error}; or give --data, a folder of dictionaries") from error
-    return Given(str(data), [text.source, text.target], text, pieces)
+    return Given(str(data), [text.source, text.target], text, pieces, args.int8)
 
 
 def load(path: str, given: Given) -> tuple:
@@ -81,13 +86,14 @@ def load(path: str, given: Given) -> tuple:
     return model.float().eval(), task, cfg
 
 
-def describe(model: BahdanauModel, cfg: DictConfig, text: Text, int8: bool) -> folder.Description:
-    """Tells what the folder of a model holds."""
+def describe(model: BahdanauModel, cfg: DictConfig, text: Text, int8: bool, place: str) -> folder.Description:
+    """Tells what the folder of a model, ``place``, holds; its other files are there already."""
     options: Any = OmegaConf.to_container(cfg.model, resolve=True, enum_to_str=True)
     own = {field.name: options[field.name] for field in dataclasses.fields(BahdanauConfig) if field.name in options}
     versions = {"fairseq_bahdanau": __version__, **{name: version(name) for name in PACKAGES}}
     source, target = model.max_positions()
-    return folder.Description(folder.FORMAT, text, source, target, least_columns(model), int8, own, versions)
+    files = {name: folder.checksum(os.path.join(place, name)) for name in folder.names_of_files(text)}
+    return folder.Description(folder.FORMAT, text, source, target, least_columns(model), int8, own, versions, files)
 
 
 @contextlib.contextmanager
@@ -120,35 +126,85 @@ def write_graph(graph: onnx.ModelProto, path: str, int8: bool) -> None:
         quantize_dynamic(path, path, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=kept)
 
 
+def write_folder(place: str, model: BahdanauModel, task: TranslationTask, given: Given) -> None:
+    """Writes all but the description into a folder that is empty."""
+    write_graph(encoder_graph(model), os.path.join(place, folder.ENCODER), given.int8)
+    write_graph(step_graph(model), os.path.join(place, folder.STEP), given.int8)
+    languages = (task.cfg.source_lang, task.cfg.target_lang)
+    for dictionary, language in zip((task.source_dictionary, task.target_dictionary), languages):
+        dictionary.save(os.path.join(place, folder.dictionary_name(language)))
+    if given.pieces is not None:
+        shutil.copyfile(given.pieces, os.path.join(place, folder.PIECES))
+
+
+def require_readable(place: str, text: Text, output: str) -> None:
+    """Reads what was written as who translates will, so that it is refused now and not there.
+
+    Raises:
+        ValueError: names of languages or dictionaries that cannot be read
+    """
+    try:
+        folder.read_description(place)
+        for language in text[:2]:
+            folder.read_dictionary(os.path.join(place, folder.dictionary_name(language)))
+    except ValueError as error:
+        raise ValueError(f"cannot be exported: {str(error).replace(place, output)}") from error
+
+
+def require_free(output: str, given: str) -> None:
+    """Refuses a place where a folder cannot be put.
+
+    Raises:
+        ValueError: something is there
+    """
+    if os.path.lexists(output) and (not os.path.isdir(output) or os.listdir(output)):
+        raise ValueError(f"--output {given}: is there already: remove it, or give another name")
+    if os.path.ismount(output):
+        raise ValueError(f"--output {given}: is where a disk is mounted: name a folder in it that is not there yet")
+    make_output_folder(os.path.dirname(output))
+
+
+def advice(task: TranslationTask, text: Text, int8: bool) -> List[str]:
+    """Returns what a user should know of what was written."""
+    lines = []
+    cut = any(word.startswith("▁") for word in task.source_dictionary.symbols)
+    if text.pieces == WORDS and cut and not text.tokenized:
+        lines.append("its words are pieces (▁): give lines that are cut into them, or --sentencepiece-model")
+    if int8:
+        lines.append("--int8 rounds by all sentences that are translated at once: other neighbours, another rounding")
+    return lines
+
+
 def run(args: argparse.Namespace) -> List[str]:
     """Writes the folder; returns a line that says what is in it.
 
     Raises:
         ValueError: what is wrong with a file or an option
     """
-    output = os.path.abspath(args.output)
-    if os.path.lexists(output) and (not os.path.isdir(output) or os.listdir(output)):
-        raise ValueError(f"--output {args.output}: is there already: remove it, or give another name")
+    output = os.path.realpath(args.output)
+    require_free(output, args.output)
     given = find(args)
     model, task, cfg = load(args.checkpoint, given)
+    pieces = WORDS if given.pieces is None else SENTENCEPIECE
     source, target = task.cfg.source_lang, task.cfg.target_lang
-    pieces = "words" if given.pieces is None else "sentencepiece"
     text = given.text or Text(source, target, pieces, moses=args.moses, lowercase=args.lowercase)
-    os.makedirs(os.path.dirname(output), exist_ok=True)
-    with quiet(), tempfile.TemporaryDirectory(dir=os.path.dirname(output), prefix=".export") as place:
-        written = os.path.join(place, "model")
-        os.mkdir(written)
-        write_graph(encoder_graph(model), os.path.join(written, folder.ENCODER), args.int8)
-        write_graph(step_graph(model), os.path.join(written, folder.STEP), args.int8)
-        for dictionary, language in ((task.source_dictionary, source), (task.target_dictionary, target)):
-            dictionary.save(os.path.join(written, folder.dictionary_name(language)))
-        if given.pieces is not None:
-            shutil.copyfile(given.pieces, os.path.join(written, folder.PIECES))
-        folder.write_description(written, describe(model, cfg, text, args.int8))
-        size = sum(file.stat().st_size for file in os.scandir(written)) / 1e6
-        os.replace(written, output)
+    if text.moses:
+        require_language(source)
+        require_language(target)
+    try:
+        with quiet(), tempfile.TemporaryDirectory(dir=os.path.dirname(output), prefix=".export") as place:
+            written = os.path.join(place, "model")
+            os.mkdir(written)
+            write_folder(written, model, task, given)
+            folder.write_description(written, describe(model, cfg, text, args.int8, written))
+            require_readable(written, text, args.output)
+            size = sum(file.stat().st_size for file in os.scandir(written)) / 1e6
+            os.replace(written, output)
+    except OSError as error:  # a disk that is full names no file
+        raise ValueError(f"--output {args.output}: {error.strerror or error}") from error
     command = f"python -m fairseq_bahdanau.translate {args.output}"
-    return [f"exported {args.checkpoint}, {size:.1f} MB; it translates by: {command}"]
+    exported = f"exported {args.checkpoint}, {size:.1f} MB; it translates by: {command}"
+    return [exported, *advice(task, text, args.int8)]
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -3,14 +3,15 @@
 There is no pickle in it and no code, so that a folder from a stranger runs nothing.
 """
 
+import hashlib
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..text import read_lines, write_lines
 from .search import Symbols
-from .treatment import Text
+from .treatment import SENTENCEPIECE, Text, text_of
 
 FORMAT = 1  # of the folder; a change that an older program could not read is one more
 DESCRIPTION, ENCODER, STEP, PIECES = "model.json", "encoder.onnx", "step.onnx", "spm.model"
@@ -43,6 +44,21 @@ class Description(NamedTuple):
     int8: bool
     options: Dict[str, Any]  # of the model, by fairseq's names
     versions: Dict[str, str]  # of what has written the folder
+    files: Dict[str, str]  # the names of the other files, and the SHA-256 of each
+
+    def shared(self) -> Tuple[Text, List[str]]:
+        """Returns what the models of an ensemble have in common: how text is treated, dictionaries and pieces."""
+        names = [name for name in names_of_files(self.text) if name not in (ENCODER, STEP)]
+        return self.text, [self.files[name] for name in names]
+
+
+# Of what is a number or such in the JSON file: its type, and the least that makes sense.
+PLAIN: Dict[str, Tuple[type, int]] = {
+    "max_source_positions": (int, 2),
+    "max_target_positions": (int, 2),
+    "columns": (int, 1),
+    "int8": (bool, 0),
+}
 
 
 def dictionary_name(language: str) -> str:
@@ -74,39 +90,63 @@ def write_description(folder: str, description: Description) -> None:
     write_lines(os.path.join(folder, DESCRIPTION), [json.dumps(values, indent=1, ensure_ascii=False)])
 
 
-def read_description(folder: str) -> Description:
-    """Reads the JSON file.
+def checksum(path: str) -> str:
+    """Returns the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(2**20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def description_of(values: Any) -> Description:
+    """Makes a description of what the JSON file holds.
 
     Raises:
-        ValueError: no exported model is there, or one that a later version has written
+        KeyError, TypeError, ValueError: what an export does not write
+    """
+    text = text_of(values["text"])
+    for language in text[:2]:  # they are parts of names of files
+        if not re.fullmatch(r"\w[\w.-]*", language):
+            raise ValueError(f"language {language!r}")
+    for name, (kind, least) in PLAIN.items():
+        if type(values[name]) is not kind or values[name] < least:
+            raise TypeError(f"{name} is {values[name]!r}")
+    return Description(**{**values, "text": text, "files": dict(values["files"])})
+
+
+def read_description(folder: str) -> Description:
+    """Reads the JSON file, and compares the others with what it tells of them.
+
+    Raises:
+        ValueError: no exported model is there, one that is not whole, or one that a later version has written
     """
     path = os.path.join(folder, DESCRIPTION)
     if not os.path.isfile(path):
         raise ValueError(f"{folder} is no exported model: it has no {DESCRIPTION}")
     try:
         values = json.loads("\n".join(read_lines(path)))
-        if values["format"] != FORMAT:
-            raise ValueError(f"{path} has format {values['format']}, and this program reads {FORMAT}: export it again")
-        text = Text(**values["text"])
-        if not all(re.fullmatch(r"\w[\w-]*", language) for language in text[:2]):  # they are parts of names of files
-            raise TypeError("languages")
-        return Description(**{**values, "text": text})
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        found = values["format"]
+        description = description_of(values) if found == FORMAT else None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # that of JSON is a ValueError
         raise ValueError(f"{path} is not what an export writes ({error}): export it again") from error
+    if description is None:
+        raise ValueError(f"{path} has format {found!r}, and this program reads {FORMAT}: export it again")
+    for name in names_of_files(description.text):
+        file = os.path.join(folder, name)
+        if not os.path.isfile(file):
+            raise ValueError(f"{file} is missing: the folder is not whole, export it again")
+        if checksum(file) != description.files.get(name):
+            raise ValueError(f"{file} is not what was exported: damaged, or of another model; export it again")
+    return description
 
 
-def file_in(folder: str, name: str) -> str:
-    """Returns the path of a file of the folder.
-
-    Raises:
-        ValueError: it is missing
-    """
-    path = os.path.join(folder, name)
-    if not os.path.isfile(path):
-        raise ValueError(f"{path} is missing: the folder is not whole, export it again")
-    return path
+def names_of_files(text: Text) -> List[str]:
+    """Returns what is in a folder beside the description."""
+    dictionaries = [dictionary_name(language) for language in text[:2]]
+    return [ENCODER, STEP, *dictionaries, *([PIECES] if text.pieces == SENTENCEPIECE else [])]
 
 
 def pieces_of(folder: str, text: Text) -> Optional[str]:
     """Returns the file of the model of pieces; None where words are tokens."""
-    return file_in(folder, PIECES) if text.pieces == "sentencepiece" else None
+    return os.path.join(folder, PIECES) if text.pieces == SENTENCEPIECE else None

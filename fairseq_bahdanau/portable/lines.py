@@ -4,7 +4,7 @@ Every line of an input has its line in the output: an empty one stays empty, and
 translated in parts.
 """
 
-import functools
+import re
 from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 import sentencepiece
@@ -16,6 +16,7 @@ from .treatment import Text
 LONGEST = 400  # tokens of a part: the limit of its translation is then below the 1,024 tokens that models are made for
 BLOCK = 1000  # lines
 CHARACTERS = 100_000  # from which on a block is full, too
+Pieces = Optional[sentencepiece.SentencePieceProcessor]  # a model of pieces; None: words
 
 
 class Line(NamedTuple):
@@ -31,30 +32,31 @@ def names_of_parts(line: Line) -> List[str]:
     return [f"{line.name}, part {part}" if several else line.name for part in range(1, len(line.parts) + 1)]
 
 
-@functools.lru_cache(maxsize=1)
-def processor(model: str) -> sentencepiece.SentencePieceProcessor:
-    """Loads a model of pieces, once in every process.
+def load_pieces(model: Optional[str]) -> Pieces:
+    """Loads a model of pieces from its file; None stays None.
 
     Raises:
         ValueError: it is not there, or no model of sentencepiece
     """
+    if model is None:
+        return None
     try:
         return sentencepiece.SentencePieceProcessor(model_file=model)
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{model} is no model of sentencepiece: {error}") from error
 
 
-def encode_line(line: str, text: Text, model: Optional[str]) -> List[str]:
-    """Turns a line into the tokens of the model; ``model`` is the file of its pieces, None for words."""
+def encode_line(line: str, text: Text, pieces: Pieces) -> List[str]:
+    """Turns a line into the tokens of a model."""
     line = tokenize(line, text.source) if text.moses else " ".join(line.split())
     if text.lowercase:
         line = lowercase(line)
-    return line.split() if model is None else processor(model).encode(line, out_type=str)
+    return line.split() if pieces is None else pieces.encode(line, out_type=str)
 
 
-def decode_line(tokens: str, text: Text, model: Optional[str]) -> str:
-    """Turns tokens of the model into text."""
-    line = tokens if model is None else processor(model).decode(tokens.split())
+def decode_line(tokens: str, text: Text, pieces: Pieces) -> str:
+    """Turns tokens of a model into text, which stays one line: a piece may be the byte of a line's end."""
+    line = tokens if pieces is None else re.sub(r"[\r\n]", " ", pieces.decode(tokens.split()))
     return detokenize(line, text.target) if text.moses else line.strip()  # as fairseq does: a piece may be a lone ▁
 
 
@@ -70,10 +72,8 @@ def cut(tokens: List[str], longest: int, in_pieces: bool) -> List[List[str]]:
     """
     parts = []
     while len(tokens) > longest:
-        ends = [
-            n for n in range(longest, longest // 2, -1) if tokens[n - 1].endswith((".", "!", "?", "。", "！", "？"))
-        ]
         words = [n for n in range(longest, 0, -1) if tokens[n].startswith("▁") or not in_pieces]
+        ends = [n for n in words if n > longest // 2 and tokens[n - 1].endswith((".", "!", "?", "。", "！", "？"))]
         end = (ends or words or [longest])[0]
         parts.append(tokens[:end])
         tokens = tokens[end:]
@@ -94,10 +94,10 @@ def read_blocks(path: str, size: int) -> Iterator[List[Tuple[int, str]]]:
         yield block
 
 
-def prepare(number: int, line: str, text: Text, model: Optional[str], longest: int, say: Callable[[str], None]) -> Line:
+def prepare(number: int, line: str, text: Text, pieces: Pieces, longest: int, say: Callable[[str], None]) -> Line:
     """Cuts a line into tokens and parts; ``say`` is told where it is long, or where no token of it is left."""
-    tokens, name = encode_line(line, text, model), f"line {number}"
-    parts = cut(tokens, longest, model is not None)
+    tokens, name = encode_line(line, text, pieces), f"line {number}"
+    parts = cut(tokens, longest, pieces is not None)
     if len(parts) > 1:
         say(f"{name} has {len(tokens)} tokens: translated in {len(parts)} parts")
     if not parts and line.strip():

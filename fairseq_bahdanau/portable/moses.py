@@ -31,6 +31,19 @@ def require_language(language: str) -> None:
         raise ValueError(f"Moses' tokenisation is here for {', '.join(LANGUAGES)} alone, not for {language!r}")
 
 
+def require_moses(source: str, target: str) -> None:
+    """Makes what tokenises one language and puts another together, so that nothing is missing later.
+
+    Raises:
+        ValueError: a language that is none of :data:`LANGUAGES`, or sacremoses is not installed
+    """
+    try:
+        tokenizer(source)
+        detokenizer(target)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"Moses' tokens need sacremoses: pip install sacremoses ({error})") from error
+
+
 # sacremoses takes half a second to import, and its objects compile their rules: a process makes what it needs, once.
 
 

@@ -117,10 +117,18 @@ def best_candidates(scores: np.ndarray, words: np.ndarray, beam: int, first: boo
     return Candidates(np.take_along_axis(by_sentence, best, axis=1), rows, words[rows, best % count])
 
 
-def require_beam(options: Options, model: Model) -> None:
-    """Raises ``ValueError`` for more beams than words, or none."""
+def require_sensible(options: Options, model: Model) -> None:
+    """Raises ``ValueError`` for an option with which nothing can be found, or nothing compared."""
     if not 1 <= options.beam < model.words:
         raise ValueError(f"--beam must be from 1 to {model.words - 1}, so many words there are, not {options.beam}")
+    for flag, value, least, most in (
+        ("--lenpen", options.lenpen, -100, 100),
+        ("--unkpen", options.unkpen, -math.inf, math.inf),
+        ("--max-len-a", options.max_len_a, 0, 1e6),
+        ("--max-len-b", options.max_len_b, 0, 1e9),
+    ):
+        if not least <= value <= most:  # NaN is not
+            raise ValueError(f"{flag} must be from {least:g} to {most:g}, not {value}")
 
 
 class Search:
@@ -137,7 +145,7 @@ class Search:
     """
 
     def __init__(self, model: Model, symbols: Symbols, options: Options, sources: Sequence[Sequence[int]]):
-        require_beam(options, model)
+        require_sensible(options, model)
         self.symbols, self.options, self.beam = symbols, options, options.beam
         self.lengths = np.array([len(source) for source in sources])
         self.limits = np.array([min(options.limit(len(source)), model.longest - 1) for source in sources])
@@ -171,7 +179,7 @@ class Search:
         self.steps.append(Step(words, parents, attention))
         log_probs = np.where(np.isnan(log_probs) | (following == symbols.pad), -math.inf, log_probs)
         if self.options.unkpen:
-            log_probs = log_probs - self.options.unkpen * (following == symbols.unk)
+            log_probs = np.where(following == symbols.unk, log_probs - self.options.unkpen, log_probs)
         if number < self.options.min_len:
             log_probs = np.where((following == symbols.eos) & ~at_limit[:, None], -math.inf, log_probs)
         log_probs = np.where(at_limit[:, None] & (following != symbols.eos), -math.inf, log_probs)

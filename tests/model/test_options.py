@@ -1,5 +1,6 @@
 """Options that contradict each other, the dictionaries or a file: one line that names the flag."""
 
+import logging
 import re
 from dataclasses import fields
 
@@ -139,3 +140,19 @@ def builds(**options) -> bool:
         assert any(f"--{name.replace('_', '-')} {value}" in str(error) for name, value in options.items())
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("options", "member"),
+    [
+        ({"attention_score": "bilinear"}, "--attention-score bilinear"),
+        ({"context": "fixed"}, "--context fixed"),
+        ({"attention_score": "bilinear", "attention_dim": 1000}, None),
+        ({}, None),
+    ],
+)
+def test_a_size_that_changes_nothing_is_told(options, member, caplog):
+    with caplog.at_level(logging.INFO):
+        build_model(**options)
+    told = f"--attention-dim 9 changes nothing: {member} has no hidden layer of that size"
+    assert told in caplog.text if member else "changes nothing" not in caplog.text

@@ -4,15 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from fairseq.data import Dictionary
 from hostile_text import ODD, hostile_lines
 from support import ROOT, TINY_TRAINING, environment, generate, lines, lines_of, run_command, translate, write
 
 from fairseq_bahdanau.cli import export
 from fairseq_bahdanau.portable import folder as folders
+from fairseq_bahdanau.portable import lines as portable_lines
+from fairseq_bahdanau.portable import moses
 from fairseq_bahdanau.translator import Translator
 
 WITHOUT_FAIRSEQ = """
@@ -141,6 +145,21 @@ def damaged(place, name, content):
     (place / name).write_bytes(content)
 
 
+def described(place, name, content):
+    """Damages a file and gives the folder its checksum, as a stranger may."""
+    damaged(place, name, content)
+    told(place, files={**json.loads((place / "model.json").read_text())["files"], name: folders.checksum(place / name)})
+
+
+def told(place, **values):
+    """Has the description say something else."""
+    description = json.loads((place / "model.json").read_text())
+    text = {name: values.pop(name) for name in list(values) if name in description["text"]}
+    description["text"].update(text)
+    (place / "model.json").write_text(json.dumps({**description, **values}))
+
+
+OTHER = "is not what was exported: damaged, or of another model; export it again"
 NOT_WHOLE, NOT_OURS = "is missing: the folder is not whole, export it again", "model.json is not what an export writes"
 FOLDERS = {
     "gone": (lambda place: shutil.rmtree(place), "is no exported model: it has no model.json"),
@@ -153,7 +172,16 @@ FOLDERS = {
     ),
     "half-a-graph": (
         lambda place: damaged(place, "step.onnx", (place / "step.onnx").read_bytes()[:3000]),
+        "step.onnx " + OTHER,
+    ),
+    "half-a-graph-of-a-stranger": (
+        lambda place: described(place, "step.onnx", (place / "step.onnx").read_bytes()[:3000]),
         "step.onnx cannot be opened by onnxruntime",
+    ),
+    "another-graph": (lambda place: shutil.copyfile(place / "encoder.onnx", place / "step.onnx"), "step.onnx " + OTHER),
+    "a-word-less": (
+        lambda place: damaged(place, "dict.yy.txt", (place / "dict.yy.txt").read_bytes().partition(b"\n")[2]),
+        "dict.yy.txt " + OTHER,
     ),
     "no-json": (lambda place: damaged(place, "model.json", b"{"), NOT_OURS),
     "a-list": (lambda place: damaged(place, "model.json", b"[]"), NOT_OURS),
@@ -166,9 +194,80 @@ FOLDERS = {
         NOT_OURS,
     ),
     "later": (lambda place: damaged(place, "model.json", b'{"format": 2}'), "has format 2, and this program reads 1"),
-    "no-counts": (lambda place: damaged(place, "dict.xx.txt", b"a\n"), "dict.xx.txt, line 1: not a word and its count"),
-    "twice": (lambda place: damaged(place, "dict.xx.txt", b"a 1\na 1\n"), "dict.xx.txt has a word twice"),
+    "no-counts": (
+        lambda place: described(place, "dict.xx.txt", b"a\n"),
+        "dict.xx.txt, line 1: not a word and its count",
+    ),
+    "twice": (lambda place: described(place, "dict.xx.txt", b"a 1\na 1\n"), "dict.xx.txt has a word twice"),
 }
+
+
+# Values of the description that no export writes, and what is said of each.
+VALUES = (
+    ({"pieces": "bpe"}, "pieces is 'bpe'"),
+    ({"lowercase": 3}, "lowercase is 3"),
+    ({"moses": "false"}, "moses is 'false'"),
+    ({"source": "a/b"}, "language 'a/b'"),
+    ({"source": ".."}, "language '..'"),
+    ({"max_source_positions": "1024"}, "max_source_positions is '1024'"),
+    ({"max_source_positions": 1}, "max_source_positions is 1"),
+    ({"max_source_positions": True}, "max_source_positions is True"),
+    ({"max_target_positions": None}, "max_target_positions is None"),
+    ({"columns": -3}, "columns is -3"),
+    ({"int8": 1}, "int8 is 1"),
+    ({"files": 5}, "'int' object is not iterable"),
+    ({"more": 5}, "more"),
+)
+
+
+@pytest.mark.parametrize(("values", "message"), VALUES)
+def test_a_description_that_no_export_writes_is_refused(values, message, words, tmp_path):
+    shutil.copytree(words, tmp_path / "model")
+    told(tmp_path / "model", **values)
+    with pytest.raises(ValueError, match=f"{NOT_OURS} .*{message}"):
+        Translator(str(tmp_path / "model"))
+
+
+def test_pieces_are_those_of_the_folder_as_it_is_now(cut, tmp_path):
+    """In one process, a folder that is written anew at the same place."""
+    place = tmp_path / "model"
+    shutil.copytree(cut, place)
+    before = Translator(str(place))
+    shutil.rmtree(place)
+    assert before.translate(["der Hund"])[0].text is not None  # all is in memory
+    shutil.copytree(cut, place)
+    described(place, "spm.model", b"no model")
+    with pytest.raises(ValueError, match=r"spm\.model is no model of sentencepiece"):
+        Translator(str(place))
+    with pytest.raises(ValueError, match="have different dictionaries or treat text differently"):
+        Translator(str(cut), str(place))
+
+
+def test_moses_needs_its_package_before_the_first_line(cut, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fairseq_bahdanau.portable.moses_as_perl", None)
+    for made in (moses.tokenizer, moses.detokenizer):
+        made.cache_clear()
+    with pytest.raises(ValueError, match="Moses' tokens need sacremoses: pip install sacremoses"):
+        Translator(str(cut))
+
+
+def test_what_python_gives_is_checked(words, caplog):
+    translator = Translator(str(words))
+    with pytest.raises(TypeError, match="takes a list of lines"):
+        translator.translate("a1 a2")
+    (found,) = translator.translate(["a1 \ud83d a2"])
+    assert "line 1: halves of characters (surrogates) are replaced by \ufffd" in caplog.text
+    assert "1 of 3 source tokens are not in the dictionary" in caplog.text and found.source[1] == "\ufffd"
+    for threads in (-1, 10**9):
+        with pytest.raises(ValueError, match="--threads must be from 0 to 1024"):
+            Translator(str(words), threads=threads)
+
+
+def test_a_line_of_many_parts_takes_the_memory_of_its_parts(words):
+    """Not of all target tokens times all source tokens: 400,000,000 numbers here."""
+    (found,) = Translator(str(words)).translate(["a2 " * 20000], beam=1, max_len_a=1, max_len_b=0)
+    assert len(found.attention_of_parts) == 50
+    assert sum(part.size for part in found.attention_of_parts) <= 50 * 402 * 401
 
 
 @pytest.mark.parametrize("case", FOLDERS)
@@ -190,7 +289,12 @@ def test_models_that_do_not_belong_together_are_refused(words, cut):
 OPTIONS = {
     "--beam 0": "--beam must be from 1 to",
     "--batch-size 0": "--batch-size must be at least 1, not 0",
-    "--threads -1": "--threads must be at least 0, not -1",
+    "--threads -1": "--threads must be from 0 to 1024, not -1",
+    "--lenpen nan": "--lenpen must be from -100 to 100, not nan",
+    "--lenpen 1000": "--lenpen must be from -100 to 100, not 1000.0",
+    "--unkpen nan": "--unkpen must be from -inf to inf, not nan",
+    "--max-len-a inf": "--max-len-a must be from 0 to 1e+06, not inf",
+    "--max-len-b -500": "--max-len-b must be from 0 to 1e+09, not -500",
     "--buffer-size -1": "--buffer-size must be at least 0, not -1",
     "--input /no/such": "cannot read /no/such: No such file",
 }
@@ -224,7 +328,15 @@ def test_what_cannot_be_exported_is_refused(pair, data, tmp_path, capsys):
     for flag in (["--moses"], ["--lowercase"], ["--sentencepiece-model", "x"]):
         assert refusal(capsys, checkpoint, "--output", out, *flag) == f"{flag[0]} {told}"
     given = ("--output", out, "--data", data, "--sentencepiece-model", tmp_path / "gone")
-    assert "gone is no model of sentencepiece: " in refusal(capsys, checkpoint, *given)
+    assert "gone is no model of sentencepiece: " in refusal(capsys, tmp_path / "alone.pt", *given)
+    told = refusal(capsys, checkpoint, "--output", out, "--data", data)
+    assert told.startswith("--data: ") and told.endswith(
+        "lies where a recipe trained it, and knows its data: leave it out"
+    )
+    told = refusal(capsys, tmp_path / "alone.pt", "--output", out, "--data", data, "--moses")
+    assert told == "Moses' tokenisation is here for de, en, fr alone, not for 'xx'"
+    write(tmp_path / "file", [])
+    assert refusal(capsys, checkpoint, "--output", tmp_path / "file" / "out").startswith("--output ")
     (tmp_path / "full").mkdir()
     write(tmp_path / "full" / "file", ["kept"])
     assert "is there already" in refusal(capsys, checkpoint, "--output", tmp_path / "full")
@@ -241,14 +353,47 @@ def test_an_export_that_fails_leaves_nothing(pair, tmp_path, monkeypatch, capsys
         raise OSError(28, "No space left on device", "step.onnx")
 
     monkeypatch.setattr(export, "step_graph", fail)
-    assert refusal(capsys, pair / "model" / "averaged.pt", "--output", tmp_path / "out").startswith(
-        "step.onnx: No space"
-    )
+    told = refusal(capsys, pair / "model" / "averaged.pt", "--output", tmp_path / "out")
+    assert told == f"--output {tmp_path}/out: No space left on device"
     assert not any(tmp_path.iterdir())
 
 
 def test_a_checkpoint_without_a_recipe_is_told_how_text_is_treated(pair, data, tmp_path):
     shutil.copy(pair / "model" / "averaged.pt", tmp_path / "alone.pt")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to("real")
     export.main([str(tmp_path / "alone.pt"), "--output", str(tmp_path / "out"), "--data", str(data), "--lowercase"])
-    (found,) = Translator(str(tmp_path / "out")).translate(["A1 a2 A3"])
+    (found,) = Translator(str(tmp_path / "real")).translate(["A1 a2 A3"])
     assert found.text == "b3 b2 b1"
+
+
+def test_an_export_is_read_before_it_is_there(pair, tmp_path, monkeypatch, capsys):
+    """What fairseq writes of a dictionary that repeats a word, no reader takes."""
+    save = Dictionary.save
+
+    def twice(self, path):
+        save(self, path)
+        if isinstance(path, str):  # and not the file that it opens
+            words = Path(path).read_text().splitlines()
+            write(Path(path), [*words, words[0]])
+
+    monkeypatch.setattr(Dictionary, "save", twice)
+    told = refusal(capsys, pair / "model" / "averaged.pt", "--output", tmp_path / "out")
+    assert told == f"cannot be exported: {tmp_path}/out/dict.xx.txt has a word twice"
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_part_ends_between_words():
+    """A full stop within a number is no end of a sentence."""
+    tokens = ["▁a"] * 7 + ["▁3", ".", "5"] + ["▁b"] * 4
+    assert portable_lines.cut(tokens, 10, in_pieces=True) == [tokens[:10], tokens[10:]]
+    assert portable_lines.cut(["x", ".", "y"] * 3, 4, in_pieces=False)[0] == ["x", ".", "y", "x"][:4]
+
+
+def test_a_piece_of_a_lines_end_makes_no_line(cut):
+    class Pieces:
+        def decode(self, tokens):
+            return "\n".join(tokens)
+
+    text = folders.read_description(str(cut)).text._replace(moses=False)
+    assert portable_lines.decode_line("a b", text, Pieces()) == "a b"

@@ -76,7 +76,8 @@ CUTS = [  # pieces, greatest length, whether they are pieces of words, the lengt
     ("a b . d e f", 4, False, [3, 3]),
     ("a . c d e f", 4, False, [4, 2]),  # a part is no shorter than half
     ("▁a b ▁c d e ▁f", 4, True, [2, 4]),
-    ("▁a b ▁c ! e ▁f", 4, True, [4, 2]),
+    ("▁a b ▁c ! ▁e ▁f", 4, True, [4, 2]),
+    ("▁a b ▁c . e ▁f", 4, True, [2, 4]),  # within a number, as 3.5, no sentence ends
     ("▁a b c d e f", 4, True, [4, 2]),
 ]
 
