@@ -35,13 +35,12 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 
 class Given(NamedTuple):
-    """Holds what a model needs beside its checkpoint, and how it is to be written."""
+    """Holds what a model needs beside its checkpoint."""
 
     data: str  # the folder of its dictionaries
     languages: Optional[List[str]]  # source and target, where they are known
     text: Optional[Text]  # how a recipe treats text
     pieces: Optional[str]  # the file of the model of pieces
-    int8: bool
 
 
 def find(args: argparse.Namespace) -> Given:
@@ -56,7 +55,7 @@ def find(args: argparse.Namespace) -> Given:
                 f"--data: {args.checkpoint} lies where a recipe trained it, and knows its data: leave it out"
             )
         load_pieces(args.sentencepiece_model)  # or it is no such model
-        return Given(args.data, None, None, args.sentencepiece_model, args.int8)
+        return Given(args.data, None, None, args.sentencepiece_model)
     for flag in ("sentencepiece_model", "moses", "lowercase"):
         if getattr(args, flag):
             raise ValueError(f"--{flag.replace('_', '-')} is for a model without a recipe's folder: give --data, too")
@@ -64,7 +63,7 @@ def find(args: argparse.Namespace) -> Given:
         text, pieces, data = read_treatment(Path(args.checkpoint))
     except ValueError as error:
         raise ValueError(f"{error}; or give --data, a folder of dictionaries") from error
-    return Given(str(data), [text.source, text.target], text, pieces, args.int8)
+    return Given(str(data), [text.source, text.target], text, pieces)
 
 
 def load(path: str, given: Given) -> tuple:
@@ -126,15 +125,15 @@ def write_graph(graph: onnx.ModelProto, path: str, int8: bool) -> None:
         quantize_dynamic(path, path, ["MatMul"], per_channel=True, weight_type=QuantType.QInt8, nodes_to_exclude=kept)
 
 
-def write_folder(place: str, model: BahdanauModel, task: TranslationTask, given: Given) -> None:
-    """Writes all but the description into a folder that is empty."""
-    write_graph(encoder_graph(model), os.path.join(place, folder.ENCODER), given.int8)
-    write_graph(step_graph(model), os.path.join(place, folder.STEP), given.int8)
+def write_folder(place: str, model: BahdanauModel, task: TranslationTask, pieces: Optional[str], int8: bool) -> None:
+    """Writes all but the description into a folder that is empty; ``pieces`` is the file of the model of pieces."""
+    write_graph(encoder_graph(model), os.path.join(place, folder.ENCODER), int8)
+    write_graph(step_graph(model), os.path.join(place, folder.STEP), int8)
     languages = (task.cfg.source_lang, task.cfg.target_lang)
     for dictionary, language in zip((task.source_dictionary, task.target_dictionary), languages):
         dictionary.save(os.path.join(place, folder.dictionary_name(language)))
-    if given.pieces is not None:
-        shutil.copyfile(given.pieces, os.path.join(place, folder.PIECES))
+    if pieces is not None:
+        shutil.copyfile(pieces, os.path.join(place, folder.PIECES))
 
 
 def require_readable(place: str, text: Text, output: str) -> None:
@@ -195,7 +194,7 @@ def run(args: argparse.Namespace) -> List[str]:
         with quiet(), tempfile.TemporaryDirectory(dir=os.path.dirname(output), prefix=".export") as place:
             written = os.path.join(place, "model")
             os.mkdir(written)
-            write_folder(written, model, task, given)
+            write_folder(written, model, task, given.pieces, args.int8)
             folder.write_description(written, describe(model, cfg, text, args.int8, written))
             require_readable(written, text, args.output)
             size = sum(file.stat().st_size for file in os.scandir(written)) / 1e6

@@ -25,7 +25,7 @@ def begin(decoder: Layers, encoder_out: EncoderOut, looking: Tuple[Tensor, ...])
     Args:
         decoder: whose search it is
         encoder_out: of all sentences
-        looking: the weights by which the state that looks is multiplied, W_a first
+        looking: the weights by which the state that looks is multiplied, behind W_a
     """
     recurrence, readout = decoder.recurrence, decoder.readout
     last, source = decoder.begin(encoder_out)
