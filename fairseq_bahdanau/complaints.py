@@ -39,7 +39,8 @@ def complaining(program: str, code: int = 1) -> Iterator[None]:
     """
     try:
         yield
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as behind >&-
+            sys.stdout.flush()
     except BrokenPipeError:
         # Python would try to write what is left once more, when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

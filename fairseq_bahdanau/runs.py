@@ -5,6 +5,7 @@ reader. The standard library is all that this file needs.
 """
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -59,6 +60,9 @@ class Scores(NamedTuple):
         given = json.loads(content)
         metrics = {name: Metric(one["score"], one["signature"]) for name, one in given.items() if type(one) is dict}
         metrics["BLEU"]  # which every recipe has
+        for name, (score, signature) in metrics.items():
+            if type(score) not in (int, float) or not all(":" in field for field in signature.split("|")):
+                raise ValueError(f"{name} has the score {score!r} and the signature {signature!r}")
         return cls(**{field: given[field] for field in cls._fields[:-1]}, metrics=metrics)
 
 
@@ -118,6 +122,11 @@ class Run(NamedTuple):
             "peak memory, GB": self.peak_memory_gb,
             "validation perplexity": self.log.validations[-1].perplexity,
         }
+
+
+def checksum(lines: List[str]) -> str:
+    """Returns the SHA-256 of a text's lines, joined by line feeds."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def run_stage(file: str) -> str:
@@ -217,20 +226,40 @@ def read_systems(given: List[str]) -> Systems:
     seen: List[str] = []
     for name, folders in named_values("--run", given, "NAME=DIR, or NAME=DIR,DIR for several seeds").items():
         for folder in folders.split(","):
+            if not folder:
+                raise ValueError(f"--run {name}={folders}: the name of a folder is empty")
             if os.path.realpath(folder) in seen:
                 raise ValueError(f"--run {name}={folders}: {folder} is given twice")
             seen.append(os.path.realpath(folder))
         systems[name] = [read_run(folder) for folder in folders.split(",")]
+        require_seeds(systems[name])
     return systems
 
 
+def require_seeds(runs: List[Run]) -> None:
+    """Checks that the runs of one system can be seeds of one model.
+
+    Raises:
+        ValueError: they differ in more; names two folders
+    """
+    for run in runs[1:]:
+        for what, one, other in (
+            ("parameters", runs[0].log.parameters, run.log.parameters),
+            ("options of the search", runs[0].search, run.search),
+        ):
+            if one != other:
+                raise ValueError(f"{runs[0].folder} and {run.folder} are no seeds of one system: {what} {one}; {other}")
+
+
 def require_comparable(systems: Systems) -> None:
-    """Checks that all runs were scored on the same text and in the same way.
+    """Checks that all runs were scored on the same text, that which is there now, and in the same way.
 
     Raises:
         ValueError: two that were not; names both
     """
     first, *others = [run for of_system in systems.values() for run in of_system]
+    if checksum(read_lines(first.reference)) != first.scores.reference_sha256:
+        raise ValueError(f"{first.reference} is not the text on which {first.folder} was scored: {run_stage(SCORES)}")
     sources = read_lines(first.source)
     for other in others:
         both = f"{first.folder} and {other.folder}"

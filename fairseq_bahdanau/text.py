@@ -4,6 +4,8 @@ The standard library is all that they need, so that a small script can load this
 """
 
 import contextlib
+import errno
+import fcntl
 import gzip
 import itertools
 import os
@@ -34,7 +36,8 @@ def require_text(name: str, head: bytes) -> None:
         ValueError: a compressed file, or UTF-16; says what to do
     """
     for signature, advice in OTHER_FORMATS.items():
-        if head.startswith(signature) and not head.isascii():
+        letters = signature.isascii() and signature.isalnum()  # with which a text may begin, too
+        if head.startswith(signature) and not (letters and head.isascii()):
             raise ValueError(f"{name} is {advice}")
     if head.count(0) * 3 > len(head):
         raise ValueError(f"{name} has a NUL byte in every other place, and is no text in UTF-8 (UTF-16?)")
@@ -141,6 +144,9 @@ def require_same_number_of_lines(first: str, first_lines: Sized, second: str, se
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
+UNWRITTEN = b"\x00this file is being written\n"  # what is in a part until somebody writes it
+
+
 def require_replaceable(path: str) -> None:
     """Checks that a file may take the place of what is at a path: a device, a pipe or a folder would be lost.
 
@@ -153,6 +159,46 @@ def require_replaceable(path: str) -> None:
 
 
 @contextlib.contextmanager
+def claimed(path: str) -> Iterator[str]:
+    """Gives the name of the part of a file that is being written, which no other process has meanwhile.
+
+    A process that is killed leaves the part, and the next one writes it anew.
+
+    Raises:
+        ValueError: another process is writing the file
+        OSError: the part cannot be made; names the file
+    """
+    part = f"{path}.part"
+    while True:
+        try:
+            number = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from error
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(number)
+            raise ValueError(f"{path} is being written by another process") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):  # a disk without locks
+                os.close(number)
+                raise
+        # Between the two calls, another process may have finished it, so that this is no part any more.
+        if os.path.exists(part) and os.path.samestat(os.stat(part), os.fstat(number)):
+            break
+        os.close(number)
+    try:
+        os.ftruncate(number, 0)
+        os.pwrite(number, UNWRITTEN, 0)
+        yield part
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(part), os.fstat(number)):
+                os.remove(part)
+        os.close(number)
+
+
+@contextlib.contextmanager
 def part_names(*paths: str) -> Iterator[List[str]]:
     """Gives names to write to instead of ``paths``, for a library that opens its files itself.
 
@@ -160,24 +206,24 @@ def part_names(*paths: str) -> Iterator[List[str]]:
     either as before or complete. After an error or an interruption they are removed.
 
     Raises:
-        ValueError: a device, a pipe or a folder is there
+        ValueError: a device, a pipe or a folder is there, or another process is writing one of them
         OSError: of the block, such as of a full disk; names the first of the paths where the system does not say which
     """
     for path in paths:
         require_replaceable(path)
-    parts = [f"{path}.part" for path in paths]
-    try:
-        yield parts
-        for part, path in zip(parts, paths):
-            os.replace(part, path)
-    except OSError as error:
-        if error.filename is None:
-            raise OSError(error.errno, error.strerror, paths[0]) from error
-        raise
-    finally:
-        for part in parts:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(part)
+    with contextlib.ExitStack() as stack:
+        try:
+            parts = [stack.enter_context(claimed(path)) for path in paths]
+            yield parts
+            for part, path in zip(parts, paths):
+                with open(part, "rb") as file:
+                    if file.read(len(UNWRITTEN) + 1) == UNWRITTEN:
+                        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+                os.replace(part, path)
+        except OSError as error:
+            if error.filename is None:
+                raise OSError(error.errno, error.strerror, paths[0]) from error
+            raise
 
 
 @contextlib.contextmanager

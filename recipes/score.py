@@ -6,7 +6,6 @@ the first is all.
 """
 
 import argparse
-import hashlib
 import os
 import re
 from typing import Any, Dict, List, Tuple
@@ -15,7 +14,7 @@ import sacrebleu
 
 from fairseq_bahdanau.complaints import complaining
 from fairseq_bahdanau.portable.moses import detokenize
-from fairseq_bahdanau.runs import Metric, Scores
+from fairseq_bahdanau.runs import Metric, Scores, checksum
 from fairseq_bahdanau.text import read_lines, stream_lines, writing
 
 
@@ -138,7 +137,7 @@ def score(args: argparse.Namespace) -> None:
         sentences=len(references),
         source=os.path.relpath(args.source, folder),
         reference=os.path.relpath(args.reference, folder),
-        reference_sha256=hashlib.sha256("\n".join(references).encode()).hexdigest(),
+        reference_sha256=checksum(references),
         metrics=metrics,
     )
     with writing(args.hypotheses, args.scores) as (text, numbers):

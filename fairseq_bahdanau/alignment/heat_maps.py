@@ -17,6 +17,7 @@ from .links import Alignment
 FIRST_FAMILY = "DejaVu Sans"  # comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic
 CELL = 0.28  # inches
 LONGEST_SIDE = 60  # inches, from which on cells become smaller
+LONGEST_LABEL = 60  # characters
 DPI = 100
 PACKAGES = {
     "CJK": "fonts-noto-cjk",
@@ -106,6 +107,12 @@ def advice(character: str) -> str:
     return f"on Debian the package {PACKAGES.get(script, 'fonts-noto-core')}"
 
 
+def label_of(word: str) -> str:
+    """Returns what stands at a word's row or column; a very long one is cut, since a picture has room for all of it."""
+    shown = showable(word)
+    return shown if len(shown) <= LONGEST_LABEL else f"{shown[: LONGEST_LABEL - 1]}…"
+
+
 def draw(alignment: Alignment, path: str, file_format: str) -> None:
     """Draws an alignment as a heat map into a file, its words as :func:`showable` has them.
 
@@ -118,7 +125,7 @@ def draw(alignment: Alignment, path: str, file_format: str) -> None:
     Raises:
         CannotDrawError: no font for a label, or text that this matplotlib cannot set
     """
-    source, target = ([showable(word) for word in side] for side in (alignment.source, alignment.target))
+    source, target = ([label_of(word) for word in side] for side in (alignment.source, alignment.target))
     families = find_families(source + target)
     rows, columns = alignment.weights.shape
     cell = min(CELL, LONGEST_SIDE / max(rows, columns))

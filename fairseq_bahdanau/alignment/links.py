@@ -58,13 +58,17 @@ def align(
 
 def subword_marker(symbols: Iterable[str]) -> Optional[str]:
     """Tells from the symbols of a dictionary how pieces of words are marked: by the sign of sentencepiece or of
-    subword-nmt, or not at all (None), where symbols are whole words."""
-    ends = False
+    subword-nmt, or not at all (None), where symbols are whole words.
+
+    More symbols decide: a lone ▁ may be a character of the text.
+    """
+    begin = end = 0
     for symbol in symbols:
-        if symbol.startswith(SENTENCEPIECE):
-            return SENTENCEPIECE
-        ends = ends or symbol.endswith(SUBWORD_NMT)
-    return SUBWORD_NMT if ends else None
+        begin += symbol.startswith(SENTENCEPIECE) and symbol != SENTENCEPIECE
+        end += symbol.endswith(SUBWORD_NMT) and symbol != SUBWORD_NMT
+    if begin == end == 0:
+        return None
+    return SENTENCEPIECE if begin >= end else SUBWORD_NMT
 
 
 def group(pieces: Sequence[str], marker: Optional[str]) -> List[List[int]]:

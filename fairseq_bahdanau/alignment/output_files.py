@@ -9,6 +9,8 @@ from .heat_maps import CannotDrawError, draw
 from .html_page import Section, html_lines
 from .links import Alignment, hard_links, soft_rows, to_pharaoh
 
+PICTURE = re.compile(r"\d{4,}(-\d+)?\.(png|svg)|index\.html")  # and the page, which shows them
+
 
 class Hypothesis(NamedTuple):
     """A hypothesis is a translation: its sentence's number from 0, its rank from 1, its text, and its alignment."""
@@ -25,8 +27,9 @@ class Hypothesis(NamedTuple):
 
 def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Optional[str]:
     """Writes ``hypotheses.txt``, ``alignment.pharaoh``, ``alignment.tsv``, ``index.html``, and a picture of every
-    hypothesis, each file complete or not at all. What cannot be drawn stays without a picture. A line's end within a
-    hypothesis, which pieces of bytes can spell, is written as a space: there is a line for every hypothesis.
+    hypothesis, each file complete or not at all; pictures and page of an earlier call go first. What cannot be drawn
+    stays without a picture. A line's end within a hypothesis, which pieces of bytes can spell, is written as a space:
+    there is a line for every hypothesis.
 
     Args:
         folder: an existing one
@@ -36,6 +39,9 @@ def write_all(folder: str, hypotheses: List[Hypothesis], file_format: str) -> Op
     Returns:
         one line that says why pictures are missing; None when there are all
     """
+    for name in os.listdir(folder):  # pictures of another text would pass for those of this one
+        if PICTURE.fullmatch(name):
+            os.remove(os.path.join(folder, name))
     write_lines(os.path.join(folder, "hypotheses.txt"), [re.sub(r"[\r\n]", " ", one.text) for one in hypotheses])
     links = [to_pharaoh(hard_links(one.alignment)) for one in hypotheses]
     write_lines(os.path.join(folder, "alignment.pharaoh"), links)

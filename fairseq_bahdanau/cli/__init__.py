@@ -16,8 +16,16 @@ logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
 def log_as_fairseq() -> None:
-    """Logs from that level on from which fairseq's own commands do, whatever importing fairseq has set."""
-    logging.getLogger().setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
+    """Logs from that level on from which fairseq's own commands do, whatever importing fairseq has set.
+
+    Raises:
+        ValueError: the environment names no level
+    """
+    level = os.environ.get("LOGLEVEL", "INFO")
+    try:
+        logging.getLogger().setLevel(level.upper())
+    except ValueError as error:
+        raise ValueError(f"LOGLEVEL={level} in the environment is no level, such as INFO or WARNING") from error
 
 
 def new_parser(tool: str, description: str) -> argparse.ArgumentParser:
@@ -44,9 +52,9 @@ def run_and_print(
         run: from the parsed options to lines
         arguments: of the command line; None: the program's own
     """
-    log_as_fairseq()
     args = parser.parse_args(arguments)
     with complaining(f"{parser.prog}: error", code=2):
+        log_as_fairseq()
         print("\n".join(run(args)))
 
 

@@ -38,6 +38,11 @@ from fairseq_bahdanau.text import read_lines, require_same_number_of_lines
 
 OWN = ["output", "format", "merge_subwords", "target"]
 HONOURED = [*SEARCH, *OWN, "nbest", "tokenizer", "bpe", "post_process"]
+# Of these, what has a meaning only where something is searched, not for --target.
+SEARCHING = """
+beam nbest max_len_a max_len_b min_len match_source_len unnormalized lenpen unkpen no_repeat_ngram_size sampling
+sampling_topk sampling_topp temperature diversity_rate
+""".split()
 
 
 def report_fixed_contexts(cfg: DictConfig, models: List[FairseqModel]) -> None:
@@ -145,6 +150,8 @@ def run(args: argparse.Namespace) -> Optional[str]:
     if args.merge_subwords:
         hypotheses = merge_pieces(task, hypotheses)
     report_unknown("align", *count_unknown(sources, task.source_dictionary))
+    if targets is not None:
+        report_unknown("align", *count_unknown(targets, task.target_dictionary), "target")
     missing = write_all(args.output, hypotheses, args.format)
     print(f"align: {len(hypotheses)} hypotheses of {len(lines)} sentences are in {args.output}")
     return missing
@@ -171,10 +178,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Optional[List[str]] = None) -> None:
     """Writes the alignments that the command line asks for (``arguments``, or the program's own)."""
-    log_as_fairseq()
     parser = get_parser()
     with complaining(f"{parser.prog}: error", code=2):
+        log_as_fairseq()
         args = parse(parser, [], arguments, HONOURED)
+        if args.target is not None:
+            parse(get_parser(), [], arguments, [name for name in HONOURED if name not in SEARCHING])
         missing = run(args)
     if missing:
         parser.exit(1, f"align: {missing}\n")

@@ -6,10 +6,11 @@ checkpoints may be of any fairseq model.
 
 import argparse
 import os
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from fairseq.checkpoint_utils import checkpoint_paths
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from torch import Tensor
 
 import fairseq_bahdanau.plugin  # noqa: F401  the guards
@@ -17,6 +18,13 @@ from fairseq_bahdanau.cli import new_parser, run_and_print
 from fairseq_bahdanau.guards.dictionaries import NAME, other_side
 from fairseq_bahdanau.guards.loading import read
 from fairseq_bahdanau.guards.saving import save_atomically
+
+FAMILY = "bigru_bahdanau_maxout"
+# What a member of the family is by, beside the shapes of its parameters.
+STRUCTURE = (
+    *("cell", "gru_reset", "context", "decoder_order", "attention_score", "attention", "hard_attention_top_k"),
+    *("maxout_pool_size", "encoder_bidirectional", "encoder_layers"),
+)
 
 
 def select(inputs: List[str], epochs: int, updates: int, upper_bound: int) -> List[str]:
@@ -62,8 +70,28 @@ def require_alike(path: str, parameters: Dict[str, Tensor], first: str, totals: 
         if one != other:
             raise ValueError(f"--inputs: {path} has other parameters than {first}: {name} is {one} in place of {other}")
     for name, parameter in parameters.items():
-        if parameter.isnan().any():
-            raise ValueError(f"--inputs: {path}: {name} holds NaN: the training of this checkpoint has failed")
+        if not parameter.isfinite().all():
+            raise ValueError(f"--inputs: {path}: {name} holds NaN or infinity: this checkpoint's training has failed")
+
+
+def structure_of(checkpoint: dict) -> Dict[str, Any]:
+    """Returns the options of a model of this package that say what its parameters mean; none of another model."""
+    model = (checkpoint.get("cfg") or {}).get("model")
+    options = vars(model) if isinstance(model, argparse.Namespace) else dict(model or {})
+    named = ARCH_MODEL_NAME_REGISTRY.get(options.get("_name") or options.get("arch"))
+    return {} if named != FAMILY else {name: str(value) for name, value in options.items() if name in STRUCTURE}
+
+
+def require_same_structure(path: str, found: Dict[str, Any], first: str, wanted: Dict[str, Any]) -> None:
+    """Checks that parameters of one name and shape mean the same in two checkpoints.
+
+    Raises:
+        ValueError: they are of different members of the family; names the file and the option
+    """
+    for name, value in wanted.items():
+        if name in found and found[name] != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"--inputs: {path} has {flag} {found[name]}, and {first} {flag} {value}")
 
 
 def average(paths: List[str]) -> dict:
@@ -87,6 +115,7 @@ def average(paths: List[str]) -> dict:
         dictionaries = dictionaries if record is None else record
         result = result or checkpoint
         require_alike(path, parameters, paths[0], totals or parameters)
+        require_same_structure(path, structure_of(checkpoint), paths[0], structure_of(result))
         for name, parameter in parameters.items():
             wide = parameter.float() if parameter.dtype in (torch.float16, torch.bfloat16) else parameter.clone()
             totals[name] = totals[name] + wide if name in totals else wide
@@ -123,6 +152,8 @@ def run(args: argparse.Namespace) -> List[str]:
             raise ValueError(f"--{option.replace('_', '-')} must be at least 1, not {number}")
     if os.path.exists(args.output) and not os.path.isfile(args.output):
         raise ValueError(f"--output {args.output}: there is something of this name that is not a file")
+    if args.checkpoint_upper_bound is not None and not (args.num_epoch_checkpoints or args.num_update_checkpoints):
+        raise ValueError("--checkpoint-upper-bound needs --num-epoch-checkpoints or --num-update-checkpoints")
     bounds = (args.num_epoch_checkpoints or 0, args.num_update_checkpoints or 0, args.checkpoint_upper_bound or 0)
     paths = select(args.inputs, *bounds)
     if os.path.realpath(args.output) in map(os.path.realpath, paths):

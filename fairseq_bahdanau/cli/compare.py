@@ -5,9 +5,10 @@ Significance is sacrebleu's paired bootstrap (Koehn 2004), of the first seed of 
 
 import argparse
 import json
+import math
 import os
 import statistics
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU, CHRF, TER
@@ -90,9 +91,13 @@ def significance(systems: Systems, baseline: str, resamples: int) -> Dict[str, D
 
 
 def spread(values: List[float], form: str) -> str:
-    """Writes the mean, with the sample's standard deviation when there are several values."""
+    """Writes the mean, with the sample's standard deviation when there are several values, all of them finite."""
     mean = format(statistics.mean(values), form)
-    return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
+    return (
+        mean
+        if len(values) == 1 or not all(map(math.isfinite, values))
+        else f"{mean} ± {format(statistics.stdev(values), form)}"
+    )
 
 
 def clock(seconds: float) -> str:
@@ -211,6 +216,15 @@ def as_json(systems: Systems, p_values: Dict[str, Dict[str, float]]) -> dict:
     }
 
 
+def without_infinity(value: Any) -> Any:
+    """Returns what JSON can hold: None for a number that is not finite."""
+    if isinstance(value, dict):
+        return {name: without_infinity(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_infinity(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def run(args: argparse.Namespace) -> List[str]:
     """Compares the runs and writes three files; returns the lines of the Markdown one.
 
@@ -231,8 +245,8 @@ def run(args: argparse.Namespace) -> List[str]:
     with part_names(os.path.join(args.output, "comparison.png")) as (part,):
         picture(systems, scores, titles(borders)).savefig(part, format="png", dpi=100)
     lengths = {name: [one and one._asdict() for one in of_system] for name, of_system in scores.items()}
-    numbers = json.dumps({"baseline": baseline, "systems": as_json(systems, p_values), "borders": borders,
-                          "BLEU by source length": lengths}, indent=2)  # fmt: skip
+    numbers = json.dumps(without_infinity({"baseline": baseline, "systems": as_json(systems, p_values),
+                         "borders": borders, "BLEU by source length": lengths}), indent=2, allow_nan=False)  # fmt: skip
     write_lines(os.path.join(args.output, "comparison.json"), [numbers])
     write_lines(os.path.join(args.output, "comparison.md"), lines)
     return lines

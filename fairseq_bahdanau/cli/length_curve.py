@@ -136,16 +136,23 @@ def draw(axes: Axes, scores: Dict[str, List[Optional[Score]]], names: List[str])
     add_legend(axes)
 
 
-def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) -> None:
-    """Draws the curves into a file whose ending names its format.
+def require_plot(path: str) -> str:
+    """Returns the ending of a picture's name, which names its format.
 
     Raises:
-        ValueError: an ending that matplotlib does not know
+        ValueError: one that matplotlib does not know, or a folder that is not there
     """
-    figure = Figure(figsize=(6, 4), layout="constrained")
     ending = os.path.splitext(path)[1][1:]
-    if ending not in figure.canvas.get_supported_filetypes():
+    if ending not in Figure().canvas.get_supported_filetypes():
         raise ValueError(f"--plot {path}: must end in .png, .svg or .pdf")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise ValueError(f"--plot {path}: there is no such folder")
+    return ending
+
+
+def plot(scores: Dict[str, List[Optional[Score]]], names: List[str], path: str) -> None:
+    """Draws the curves into a file; see :func:`require_plot`."""
+    figure, ending = Figure(figsize=(6, 4), layout="constrained"), require_plot(path)
     draw(figure.add_subplot(), scores, names)
     with part_names(path) as (part,):
         figure.savefig(part, format=ending, dpi=100)
@@ -197,6 +204,8 @@ def run(args: argparse.Namespace) -> List[str]:
     borders = read_borders(args.borders)
     require_resamples(args.resamples)
     require_tokenizer(args.tokenize)
+    if args.plot is not None:
+        require_plot(args.plot)
     sources, references = read_lines(args.source), read_lines(args.reference)
     if not sources:
         raise ValueError(f"--source {args.source} is empty")

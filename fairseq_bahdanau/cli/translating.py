@@ -15,7 +15,7 @@ from fairseq.models import FairseqModel
 from fairseq.registry import REGISTRIES
 from fairseq.sequence_generator import EnsembleModel
 from fairseq.tasks.translation import TranslationTask
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fairseq_bahdanau.alignment.links import Alignment, align, hard_links
@@ -92,7 +92,10 @@ def load(cfg: DictConfig) -> Tuple[TranslationTask, List[FairseqModel]]:
     if not isinstance(task, TranslationTask):
         raise ValueError(f"--task {cfg.task._name}: only translation and the tasks derived from it")
     overrides = read_overrides(cfg.common_eval.model_overrides)
-    models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(path), overrides, task)
+    models, saved = checkpoint_utils.load_model_ensemble(utils.split_paths(path), overrides, task)
+    for name in overrides:
+        if not any(name in (group if OmegaConf.is_dict(group) else ()) for group in (saved, *saved.values())):
+            raise ValueError(f"--model-overrides: the checkpoint has no option {name!r}")
     for model in models:
         if cfg.common.fp16:
             model.half()
@@ -147,8 +150,9 @@ def build_generator(
     """Seeds what is drawn and builds fairseq's generator, for a search or for given targets (``--score-reference``).
 
     Raises:
-        ValueError: ``--replace-unk`` with a model without attention of ours
+        ValueError: ``--replace-unk`` with a model without attention of ours, or a number that makes no sense
     """
+    require_sensible(cfg)
     if cfg.common.seed is not None and not cfg.generation.no_seed_provided:
         np.random.seed(cfg.common.seed)
         utils.set_torch_seed(cfg.common.seed)
@@ -160,6 +164,23 @@ def build_generator(
     generator = task.build_generator(models if with_attention else WithoutAttention(models), cfg.generation)
     cfg.generation.replace_unk = replaces
     return generator
+
+
+def require_sensible(cfg: DictConfig) -> None:
+    """Checks the numbers of a search.
+
+    Raises:
+        ValueError: one with which nothing is found, or fewer hypotheses than asked for
+    """
+    beam, nbest, size = cfg.generation.beam, cfg.generation.nbest, cfg.dataset.batch_size
+    if beam < 1:
+        raise ValueError(f"--beam must be at least 1, not {beam}")
+    if not 1 <= nbest <= beam:
+        raise ValueError(f"--nbest must be from 1 to the {beam} of --beam, not {nbest}")
+    if size is not None and size < 1:
+        raise ValueError(f"--batch-size must be at least 1, not {size}")
+    if cfg.interactive.buffer_size < 0:
+        raise ValueError(f"--buffer-size must be at least 0, not {cfg.interactive.buffer_size}")
 
 
 def require_attention(cfg: DictConfig, models: List[FairseqModel]) -> None:
@@ -245,8 +266,8 @@ def replace_unknown(alignment: Alignment, unknown: str, translations: Dict[str, 
     return alignment._replace(target=copied)
 
 
-def report_unknown(program: str, unknown: int, tokens: int) -> None:
-    """Says on standard error how many tokens of the source the model does not know, if there are any."""
+def report_unknown(program: str, unknown: int, tokens: int, side: str = "source") -> None:
+    """Says on standard error how many tokens of a side the model does not know, if there are any."""
     if unknown:
-        print(f"{program}: {unknown} of {tokens} source tokens are not in the dictionary: the model reads <unk>",
+        print(f"{program}: {unknown} of {tokens} {side} tokens are not in the dictionary: the model reads <unk>",
               file=sys.stderr)  # fmt: skip

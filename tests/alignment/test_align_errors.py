@@ -51,6 +51,19 @@ def test_what_is_wrong_is_said_in_one_line(run_align, data, checkpoint, tmp_path
         (SENTENCES, ["--replace-unk", tmp_path / "gone"], {}, f"cannot read {tmp_path / 'gone'}: No such file"),
         (SENTENCES, ["--sampling"], {}, "--sampling requires --nbest to be equal to --beam"),
         (SENTENCES, ["--output", short], {}, f"--output {short}: File exists"),
+        (SENTENCES, ["--beam", "0", "--nbest", "0"], {}, "--beam must be at least 1, not 0"),
+        (SENTENCES, ["--beam", "2", "--nbest", "4"], {}, "--nbest must be from 1 to the 2 of --beam, not 4"),
+        (SENTENCES, ["--nbest", "0"], {}, "--nbest must be from 1 to the 5 of --beam, not 0"),
+        (SENTENCES, ["--batch-size", "0"], {}, "--batch-size must be at least 1, not 0"),
+        (SENTENCES, ["--buffer-size", "-3"], {}, "--buffer-size must be at least 0, not -3"),
+        (
+            SENTENCES,
+            ["--model-overrides", "{'dropuot': 0.1}"],
+            {},
+            "--model-overrides: the checkpoint has no option 'dropuot'",
+        ),
+        (SENTENCES, ["--target", short, "--lenpen", "3"], {}, "--lenpen would have no effect here and is refused"),
+        (SENTENCES, ["--target", short, "--beam", "3"], {}, "--beam would have no effect here and is refused"),
     ):
         with pytest.raises(SystemExit):
             run_align(sentences, *flags, **where)
@@ -108,3 +121,17 @@ def test_an_interruption_leaves_nothing_half_written(run_align, monkeypatch, tmp
         run_align(SENTENCES)
     assert stopped.value.code == 130
     assert not list(tmp_path.glob("out/*.p*ng*")) and len(list(tmp_path.glob("out/*"))) == 4
+
+
+def test_target_words_that_are_unknown_are_counted(run_align, tmp_path, capsys):
+    run_align(["a1", "a2"], "--target", write(tmp_path / "target", ["b1 new", "b2"]))
+    assert "align: 1 of 3 target tokens are not in the dictionary: the model reads <unk>" in capsys.readouterr().err
+
+
+def test_pictures_of_an_earlier_call_are_not_left_beside_new_text(run_align):
+    folder = run_align(["a1", "a2", "a3"], "--format", "svg")
+    assert len(list(folder.glob("000?.svg"))) == 3
+    write(folder / "notes.txt", ["kept"])
+    run_align(["a4"], "--format", "none")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "alignment.pharaoh", "alignment.tsv", "hypotheses.txt", "notes.txt"]  # fmt: skip

@@ -45,8 +45,10 @@ def test_padding_of_batches_is_dropped(src_tokens):
 
 
 def test_the_marker_is_that_of_the_dictionary():
-    assert subword_marker(["<s>", "a", "@@"]) == "@@" and subword_marker(["<s>", "▁a", "b@@"]) == "▁"
+    assert subword_marker(["<s>", "a", "b@@"]) == "@@" and subword_marker(["<s>", "▁a", "b@@"]) == "▁"
     assert subword_marker(["<s>", "@@a", "b▁"]) is None
+    assert subword_marker(["a@@", "b@@", "▁", "▁x"]) == "@@" and subword_marker(["▁a", "▁b", "c@@", "@@"]) == "▁"
+    assert subword_marker(["a", "▁", "@@"]) is None  # characters of the text
 
 
 def test_pieces_are_summed_over_the_source_and_averaged_over_the_target():

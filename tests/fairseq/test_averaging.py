@@ -22,6 +22,7 @@ def folder(tmp_path):
         save(tmp_path / f"checkpoint{number}.pt", w=torch.full((3,), float(number)), n=torch.tensor([4]))
     save(tmp_path / "shape.pt", w=torch.ones(2), n=torch.tensor([4]))
     save(tmp_path / "name.pt", v=torch.ones(3), n=torch.tensor([4]))
+    save(tmp_path / "inf.pt", w=torch.tensor([1.0, float("inf"), 2.0]), n=torch.tensor([4]))
     save(tmp_path / "nan.pt", w=torch.tensor([1.0, float("nan"), 2.0]), n=torch.tensor([4]))
     save(tmp_path / "nothing.pt")
     save(tmp_path / "text.pt", w="text")
@@ -48,6 +49,8 @@ REFUSED = [
     (f"--inputs {ONE} F/name.pt", f"F/name.pt has other parameters than {ONE}: w is missing in place of [3]"),
     (f"--inputs {ONE} F/nan.pt", "--inputs: F/nan.pt: w holds NaN"),
     (f"--inputs F/nan.pt {ONE}", "--inputs: F/nan.pt: w holds NaN"),
+    (f"--inputs {ONE} F/inf.pt", "--inputs: F/inf.pt: w holds NaN or infinity"),
+    (f"--inputs {ONE} {TWO} --checkpoint-upper-bound 1", "--checkpoint-upper-bound needs --num-epoch-checkpoints"),
     ("--inputs F --num-epoch-checkpoints 3", "--num-epoch-checkpoints 3: F has only 2 such checkpoints"),
     ("--inputs F --num-epoch-checkpoints 0", "--num-epoch-checkpoints must be at least 1, not 0"),
     ("--inputs F --num-epoch-checkpoints -1", "--num-epoch-checkpoints must be at least 1, not -1"),
@@ -102,3 +105,23 @@ def test_an_output_that_is_there_is_replaced_and_its_folder_is_made(folder):
     for path in (folder / "out.pt", folder / "new" / "deep" / "out.pt"):
         assert torch.load(path)["model"]["w"].tolist() == [1.5, 1.5, 1.5]
         assert stat.S_ISREG(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"context": "fixed"}, "--context fixed, and .* --context attention"),
+        ({"attention_score": "dot"}, "--attention-score dot, and .* --attention-score additive"),
+        ({"dropout": 0.7, "_name": "bigru_bahdanau_small_data"}, None),
+    ],
+)
+def test_members_of_the_family_are_not_averaged_for_their_shapes(options, told, tmp_path):
+    model = {"_name": "bigru_bahdanau_maxout", "context": "attention", "attention_score": "additive", "dropout": 0.3}
+    for name, given in (("one", model), ("two", {**model, **options})):
+        torch.save({"model": {"w": torch.ones(2)}, "cfg": {"model": given}}, tmp_path / f"{name}.pt")
+    paths = [str(tmp_path / "one.pt"), str(tmp_path / "two.pt")]
+    if told is None:
+        assert average.average(paths)["model"]["w"].tolist() == [1, 1]
+    else:
+        with pytest.raises(ValueError, match=f"two.pt has {told}"):
+            average.average(paths)

@@ -32,7 +32,7 @@ def noisy(references, probability, seed):
 
 def make_run(folder, references, probability, seed, parameters, epochs):
     """A run's folder; of every epoch in ``epochs`` number, tokens/s, updates, seconds, perplexity."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     hypotheses = noisy(references, probability, seed)
     write(folder / "hypotheses.de", hypotheses)
     scores = {
@@ -160,12 +160,24 @@ def test_bleu_by_length_is_computed_as_the_table_is(place):
             score = metric.corpus_score(hypotheses, [references])
             one = {"score": round(score.score, 2), "signature": str(metric.get_signature())}
             edit_scores(place / name, lambda s, score=score, one=one: s.update({score.name: one}))
+        edit_scores(place / name, lambda s: s.update(reference_sha256=runs.checksum(references)))
     found = json.loads((run(place, "--borders", "99") / "comparison.json").read_text())
     assert found["borders"] == [99]
     for name in ("small", "big"):
         whole, above = found["BLEU by source length"][name]
         assert round(whole["bleu"], 2) == found["systems"][name]["runs"][0]["scores"]["BLEU"]["score"] > 1
         assert whole["low"] < whole["bleu"] < whole["high"] and above is None
+
+
+def test_a_perplexity_that_is_infinite_is_no_end(place):
+    """That of one seed of two."""
+    log = place / "small-seed2" / "train.log"
+    write(log, [line.replace("ppl 90.5", "ppl inf") for line in lines(log)])
+    output = run(place)
+    assert cells(output)["small"]["validation perplexity"] == "inf"
+    numbers = (output / "comparison.json").read_text()
+    assert "Infinity" not in numbers
+    assert json.loads(numbers)["systems"]["small"]["runs"][1]["validation perplexity"] is None
 
 
 def test_a_training_without_measurements_has_an_empty_cell(place):
@@ -179,12 +191,35 @@ def edit_scores(folder, change):
     (folder / "scores.json").write_text(json.dumps(scores))
 
 
+ONE = [(1, "3,000.5", 11, 60, 90.5)]
 REFUSALS = [
     (
         lambda big: edit_scores(big, lambda s: s.update(reference_sha256="0")),
         "/small and .*/big were scored on different",
     ),
-    (lambda big: edit_scores(big, lambda s: s["BLEU"].update(signature="x")), "different signatures of BLEU: .*; x"),
+    (
+        lambda big: edit_scores(big, lambda s: s["BLEU"].update(signature="x:y")),
+        "different signatures of BLEU: .*; x:y",
+    ),
+    (
+        lambda big: edit_scores(big, lambda s: s["BLEU"].update(signature="x")),
+        "BLEU has the score .* the signature 'x'",
+    ),
+    (lambda big: edit_scores(big, lambda s: s["BLEU"].update(score="12")), "BLEU has the score '12' and the signature"),
+    (
+        lambda big: write(big.parent.parent / "text" / "test.de", ["x"] * 60),
+        "test.de is not the text on which .*small was",
+    ),
+    (
+        lambda big: write(big.with_name("small-seed2") / "search.args", ["--beam 1"]),
+        "small and .*small-seed2 are no seeds of one system: options of the search --beam 5; --beam 1",
+    ),
+    (
+        lambda big: make_run(
+            big.with_name("small-seed2"), lines(big.parent.parent / "text" / "test.de"), 0.2, 2, 5, ONE
+        ),
+        "are no seeds of one system: parameters 2017280; 5",
+    ),
     (lambda big: edit_scores(big, lambda s: s.pop("TER")), "/small and .*/big have different scores"),
     (
         lambda big: edit_scores(big, lambda s: s.update(source="../../text/test.de")),

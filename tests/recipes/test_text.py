@@ -131,6 +131,20 @@ def test_a_library_is_given_a_name(tmp_path):
         pass  # nothing was written
 
 
+def test_two_processes_do_not_write_one_file(tmp_path):
+    """The second says so, and the first is not disturbed; a part that a killed one has left is no hindrance."""
+    path = str(tmp_path / "a")
+    (tmp_path / "a.part").write_text("of a process that was killed, and longer than what comes now")
+    with text.writing(path) as (file,):
+        file.write("first\n")
+        for _ in range(2):
+            with pytest.raises(ValueError, match="a is being written by another process"):
+                text.write_lines(path, ["second"])
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"a": "first\n"}
+    text.write_lines(path, ["second"])
+    assert text.read_lines(path) == ["second"]
+
+
 def test_an_interrupted_process_leaves_the_file_as_it_was(tmp_path):
     (tmp_path / "a").write_text("old\n")
     program = (
