@@ -2,14 +2,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 set -euo pipefail
 
-recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+recipes=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 plugin=$recipes/../fairseq_bahdanau
+export PYTHONUTF8=1 # whatever the locale: text is UTF-8 here
 
 # die MESSAGE...: stops with one line.
 die() {
   echo "$(basename "$0"): $*" >&2
   exit 1
 }
+
+# Older ones take an empty array for a variable that is not set.
+[[ ${BASH_VERSINFO[0]} -gt 4 || ${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]} = 4.4 ]] || die "needs bash 4.4 or later, not $BASH_VERSION"
 
 # usage: prints the comment at the head of the running script.
 usage() {
@@ -18,7 +22,7 @@ usage() {
 
 # value FLAG REST...: prints the flag's value, or stops when there is none.
 value() {
-  [ $# -ge 2 ] || die "$1 needs a value"
+  [ $# -ge 2 ] && [ -n "$2" ] || die "$1 needs a value"
   printf '%s\n' "$2"
 }
 
@@ -124,10 +128,11 @@ print("cpu" if not torch.cuda.is_available() else "bf16" if torch.cuda.get_devic
   [ "$precision" != fp32 ] || device=() training_device=()
 }
 
-# require_disk GB RAW NAME...: says how much room the folder $work needs, and stops when it has less. GB is for the published
-# archives; those NAMEs that lie in the folder RAW need twelve times their own size: extracted, cleaned, cut and binarized.
+# require_disk GB RAW NAME...: says how much room the folder $work needs, and stops when it and what is in it already have less. GB
+# is for the published archives; those NAMEs that lie in the folder RAW need twelve times their own size: extracted, cleaned,
+# cut and binarized.
 require_disk() {
-  local needed=$1 folder=$2 free name bytes=0
+  local needed=$1 folder=$2 free name bytes=0 used
   shift 2
   if [ -d "$folder" ]; then
     for name in "$@"; do
@@ -136,6 +141,7 @@ require_disk() {
     needed=$((bytes * 12 / 1000000000 + 1))
   fi
   free=$(($(df -Pk "$work" | awk 'NR == 2 { print $4 }') / 1000000))
-  echo "needs about $needed GB in $work, where $free GB are free"
-  [ "$free" -ge "$needed" ] || die "too little room in $work: --work DIR names another folder"
+  used=$(($(du -sk "$work" | cut -f 1) / 1000000))
+  echo "needs about $needed GB in $work, where $free GB are free and $used GB are its own"
+  [ $((free + used)) -ge "$needed" ] || die "too little room in $work: --work DIR names another folder"
 }

@@ -10,7 +10,7 @@
 # --output DIR            where comparison.md, .json and .png go (default: comparison in the pair's folder)
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=recipes/common.sh
 source "$here/common.sh"
 
@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
     *) if [ -z "$set" ]; then set=$1; else models+=("$1"); fi; shift ;;
   esac
 done
-[ -f "$recipes/$set/run.sh" ] || die "no recipe '$set': there are $(cd "$recipes" && echo */run.sh | sed 's#/run.sh##g')"
+[ -f "$recipes/$set/run.sh" ] || die "no recipe '$set': there are $(CDPATH='' cd "$recipes" && echo */run.sh | sed 's#/run.sh##g')"
 [ "${#models[@]}" -ge 1 ] || die "needs at least one MODEL, see --help"
 work=${work:-$recipes/$set/work}
 
@@ -48,6 +48,7 @@ runs=()
 for model in "${models[@]}"; do
   seeds=''
   while IFS= read -r folder; do
+    [[ $folder = "$pair/$model" || $folder =~ -seed[1-9][0-9]*$ ]] || continue # a model may be called small-seed2b
     [ ! -f "$folder/scores.json" ] || seeds=$seeds${seeds:+,}$folder
   done < <(printf '%s\n' "$pair/$model" "$pair/$model"-seed[0-9]* | sort -V) # the lowest is tested: 2 before 10
   [ -n "$seeds" ] || die "no finished run of $model in $pair: bash recipes/$set/run.sh $model"

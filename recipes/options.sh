@@ -37,7 +37,7 @@ takes() {
 
 # parse_options ARGUMENTS...: into the variables of the table.
 parse_options() {
-  local name form variable given
+  local name form variable given given_model=''
   [ "${languages[0]}" = any ] || read -r src tgt <<<"${languages[0]}"
   last=${#stages[@]}
   for given in "$@"; do
@@ -48,6 +48,8 @@ parse_options() {
     name=$1
     takes "$name" || die "this recipe has no $name, see --help"
     IFS='|' read -r form variable _ <<<"$(row_of "$name")"
+    [ "$name" != MODEL ] || [ -z "$given_model" ] || die "one MODEL at a time, not $given_model and $2"
+    [ "$name" != MODEL ] || given_model=${2:-}
     if [[ $form = --* && $form != *' '* ]]; then
       given=true
       shift

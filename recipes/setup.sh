@@ -5,12 +5,12 @@
 # activates .venv as usual.
 set -euo pipefail
 
-setup_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+setup_root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 setup_env=${VIRTUAL_ENV:-$setup_root/.venv}
 # The stamp names what was installed. "making" or "updating" stands there until all of it is: a set-up that was stopped,
 # at whatever moment, is recognized by that, and done again from its beginning.
 setup_stamp=$setup_env/.fairseq_bahdanau
-setup_wanted="$setup_root $(cd "$setup_root" && cat requirements{,-cpu,-cuda}.lock pyproject.toml setup.py | cksum)"
+setup_wanted="$setup_root $(CDPATH='' cd "$setup_root" && cat requirements{,-cpu,-cuda}.lock pyproject.toml setup.py | cksum)"
 
 setup_fail() {
   echo "setup.sh: $*" >&2
@@ -100,7 +100,7 @@ setup_make_env() {
 # setup_pip ARGUMENT...: installs just what is named, nothing that this needs besides. What comes as source is built by
 # the setuptools of the environment: left to itself, pip would fetch one for that, unseen and unchecked.
 setup_pip() {
-  "$setup_env/bin/python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation "${setup_force[@]}" "$@"
+  "$setup_env/bin/python" -m pip install --disable-pip-version-check --no-user --no-deps --no-build-isolation "${setup_force[@]}" "$@"
 }
 
 # setup_pip_locked ARGUMENT...: installs lock files. Only antlr4-python3-runtime is published as source alone.

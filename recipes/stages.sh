@@ -2,11 +2,13 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 set -euo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd) # the folder of the recipe
+here=$(CDPATH='' cd "$(dirname "$0")" && pwd) # the folder of the recipe
 # shellcheck source=recipes/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=recipes/options.sh
 source "$recipes/options.sh"
+# shellcheck source=recipes/checks.sh
+source "$recipes/checks.sh"
 # shellcheck source=recipes/training.sh
 source "$recipes/training.sh"
 
@@ -24,6 +26,7 @@ sample=()                             # of segment.py train, for a large corpus:
 clean=()                              # of segment.py encode, for the training text: --max-pieces N --max-ratio X
 short=()                              # likewise, for the others: --refuse-longer N
 preprocess=(--joined-dictionary)      # of fairseq-preprocess
+directed=false                        # whether a work folder serves one direction alone
 shards=1                              # folders that the training data is spread over, an epoch each
 checkpoints=(--keep-last-epochs 5)    # of fairseq-train: what is kept, all of which is averaged
 search=(--beam 5)                     # of fairseq-generate
@@ -39,6 +42,7 @@ scoring=()                            # of score.py
 run_recipe() {
   parse_options "$@"
   open_work
+  check_made_from
   [ -z "$model" ] || open_model "$model"
   run_stages
 }
@@ -94,7 +98,7 @@ flags_file() {
   elif [ -f "$here/models/$1.args" ]; then
     echo "$here/models/$1.args"
   else
-    die "no model '$1': $here/models has $(cd "$here/models" && echo *.args)"
+    die "no model '$1': $here/models has $(CDPATH='' cd "$here/models" && echo *.args)"
   fi
 }
 
@@ -103,13 +107,14 @@ open_work() {
   # shellcheck source=recipes/setup.sh
   source "$recipes/setup.sh"
   mkdir -p "$work"
-  work=$(cd "$work" && pwd)
+  work=$(CDPATH='' cd "$work" && pwd)
+  [[ $work != *[,:%]* ]] || die "--work $work: a comma, colon or percent sign in it has a meaning to a tool: name another folder"
   text=$work/$text_folder
   pair=$work/$src-$tgt
   data=$pair/bin
   [ "$shards" = 1 ] || data=$(seq -s : -f "$pair/bin%.0f" 0 $((shards - 1)))
   test_data=${data%%:*}
-  cores=$(getconf _NPROCESSORS_ONLN)
+  cores=$(nproc) # those that this process may use
   mkdir -p "$pair"
   detect_device "$precision"
   [ "${device[*]}" = --cpu ] || at_once=$((at_once * 4))
@@ -124,6 +129,9 @@ open_model() {
   [ "$gen_subset" = test ] || out=$run/$gen_subset
   mkdir -p "$run"
   read_flags "$args_file"
+  check_flags
+  (spread_updates >/dev/null) # refuses what cannot be divided, before the stages
+  keep_precision
 }
 
 # segment: one joint byte-pair encoding of both languages by sentencepiece, from the training text alone.

@@ -4,12 +4,13 @@
 # spread_updates: divides --update-freq among all processes, and --max-tokens where that has a remainder, so that a batch is as
 # large as the flags file says.
 spread_updates() {
-  local world=$((processes * nodes)) i freq='' tokens='' parts
+  local world=$((processes * nodes)) i freq='' tokens='' sentences='' parts
   [ "$world" -gt 1 ] || return 0
   for ((i = 0; i < ${#flags[@]}; i++)); do
     case ${flags[i]} in
       --update-freq) freq=$((i + 1)) ;;
       --max-tokens) tokens=$((i + 1)) ;;
+      --batch-size | --max-sentences) sentences=$((i + 1)) ;;
     esac
   done
   [ -n "$freq" ] ||
@@ -17,9 +18,11 @@ spread_updates() {
   [[ ${flags[freq]} =~ ^[1-9][0-9]*$ ]] ||
     die "--update-freq ${flags[freq]} of $args_file cannot be divided among $world processes: it is no one number"
   parts=$((world / flags[freq]))
+  [ -z "$tokens" ] || [[ ${flags[tokens]} =~ ^[1-9][0-9]*$ ]] ||
+    die "--max-tokens ${flags[tokens]} of $args_file is no number that could be divided among $world processes"
   if [ $((flags[freq] % world)) = 0 ]; then
     flags[freq]=$((flags[freq] / world))
-  elif [ $((world % flags[freq])) = 0 ] && [ -n "$tokens" ] && [ $((flags[tokens] % parts)) = 0 ]; then
+  elif [ $((world % flags[freq])) = 0 ] && [ -n "$tokens" ] && [ -z "$sentences" ] && [ $((flags[tokens] % parts)) = 0 ]; then
     flags[freq]=1 flags[tokens]=$((flags[tokens] / parts))
     echo "--max-tokens ${flags[tokens]} --update-freq 1 on each of $world processes: a batch as large as $args_file says"
   else
@@ -46,8 +49,11 @@ train() {
   if [ -f "$run/flags.args" ] && ! cmp -s "$args_file" "$run/flags.args"; then
     die "$args_file is not what $run was trained with: remove that folder, or give the file another name"
   fi
-  cat "$args_file" >"$run/flags.args.$HOSTNAME" # of which several machines may be here at once
-  mv "$run/flags.args.$HOSTNAME" "$run/flags.args"
+  local copy
+  copy=$(mktemp "$run/flags.args.XXXXXX") # several machines may be here at once
+  cat "$args_file" >"$copy"
+  chmod 644 "$copy"
+  mv "$copy" "$run/flags.args"
   done_before "$run/trained" && return
   if is_trained; then
     echo "trained before: $run/checkpoints"
@@ -56,13 +62,18 @@ train() {
   fi
   # A disk that was full may have cut the log's last line, behind which the next one would begin.
   if [ -f "$run/train.log" ] && [ -n "$(tail -c 1 "$run/train.log")" ]; then sed -i '$d' "$run/train.log"; fi
-  [ "${training_device[*]}" = --cpu ] || echo "trains on a GPU, in ${training_device[*]:-fp32}"
-  local progress=(--log-format simple --log-interval 100) launch=()
+  if [ "${training_device[*]}" != --cpu ]; then
+    local trained_in=${training_device[*]#--}
+    write_to "$run/precision" echo "${trained_in:-fp32}"
+    echo "trains on a GPU, in ${trained_in:-fp32}"
+  fi
+  local progress=(--log-format simple --log-interval 100) launch=() address=()
   [ ! -t 1 ] || progress=(--log-format tqdm)
   if [ $((processes * nodes)) -gt 1 ]; then
     spread_updates
+    [ "$nodes" -gt 1 ] || address=(--local-addr localhost) # whatever this machine calls itself
     launch=(torchrun --nnodes "$nodes" --nproc_per_node "$processes" --rdzv_backend c10d
-      --rdzv_endpoint "${master:-localhost:0}" --no-python bash "$recipes/rank.sh")
+      --rdzv_endpoint "${master:-localhost:0}" "${address[@]}" --no-python bash "$recipes/rank.sh")
   fi
   python "$recipes/measure.py" --record "$run/training.jsonl" -- "${launch[@]}" \
     fairseq-train "$data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" "${training_device[@]}" \

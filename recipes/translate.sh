@@ -10,7 +10,7 @@
 # standard error tells of all that was cut, replaced or unknown. Options that have no effect here are refused by name.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=recipes/common.sh
 source "$here/common.sh"
 

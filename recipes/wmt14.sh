@@ -18,6 +18,7 @@ sample=(--sample 5000000) clean=(--max-pieces 250 --max-ratio 1.5)
 checkpoints=(--save-interval-updates 2000 --keep-interval-updates 10 --no-epoch-checkpoints)
 search=(--beam 4 --lenpen 0.6)
 stages=(download extract prepare segment binarize train translate score)
+directed=true # a test set was written in one of its languages
 
 # archives: the names of all of them, each once.
 archives() {

@@ -3,7 +3,7 @@
 # change of the model wants, two minutes on two cores: bash tests/run.sh tests/model tests/fused
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=recipes/setup.sh
 source "$root/recipes/setup.sh"
 cd "$root"

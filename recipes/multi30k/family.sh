@@ -9,7 +9,7 @@
 # Interrupt it at any time and run it again, as run.sh. Ends with the table of recipes/compare.sh.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=recipes/common.sh
 source "$here/../common.sh"
 
@@ -17,6 +17,7 @@ models=() options=() compared=()
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit ;;
+    --gen-subset | --stage | --stop-stage) die "$1 is for run.sh: the table here is of the scores of the test set" ;;
     --src | --tgt | --work) compared+=("$1" "$(value "$@")") ;;&
     -*) options+=("$1" "$(value "$@")"); shift 2 ;;
     *) models+=("$1"); shift ;;

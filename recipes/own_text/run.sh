@@ -22,17 +22,6 @@ own_text() {
     "--test=$test_text" --output "$text" --record "$work/given.json" "${kind[@]}"
 }
 
-# check_work: stops where the work folder is that of another text, or its pieces are of another vocabulary.
-check_work() {
-  own_text check
-  local pieces
-  if [ -f "$pair/segmented" ]; then
-    pieces=$(wc -l <"$pair/spm.vocab")
-    [ "$pieces" = "$vocab_size" ] ||
-      die "$pair has $pieces pieces, not --vocab-size $vocab_size: name another folder by --work DIR, or remove this one"
-  fi
-}
-
 # choose_scores: how the translations are scored (score.py).
 choose_scores() {
   local known
@@ -55,7 +44,8 @@ prepare() {
 stages=(prepare segment binarize train translate score)
 parse_options "$@"
 open_work
-check_work
+own_text check
+check_made_from
 choose_scores
 open_model "$model"
 run_stages

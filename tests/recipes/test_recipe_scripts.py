@@ -179,6 +179,8 @@ SHARES = [
     ("--max-tokens 4096 --update-freq 3", 2, 1, None),  # neither divides the other
     ("--max-tokens 1001 --update-freq 2", 4, 1, None),
     ("--batch-size 80 --update-freq 1", 2, 1, None),
+    ("--batch-size 80 --max-tokens 4000 --update-freq 1", 2, 1, None),  # the sentences would stay
+    ("--max-tokens 4e3 --update-freq 1", 2, 1, None),
     ("--max-tokens 4096", 2, 1, None),
     ("--max-tokens 4096 --update-freq 4,2", 2, 1, None),  # fairseq's form for the first epochs
 ]
@@ -194,6 +196,64 @@ args_file=model.args processes={processes} nodes={nodes}; spread_updates >/dev/n
         assert re.fullmatch(r"run.sh: .*model.args .*\n", finished.stderr)
     else:
         assert (finished.stdout, finished.stderr) == (f"{wanted}\n", "")
+
+
+def refused(program, name="run.sh"):
+    """The one line with which some lines of bash end that use the recipes' functions."""
+    program = f"source {RECIPES}/stages.sh\n{program}"
+    finished = subprocess.run(["bash", "-c", program, str(RECIPES / name)], capture_output=True, text=True)
+    assert finished.returncode == 1, finished.stdout
+    return finished.stderr
+
+
+@pytest.mark.parametrize("flag", ["--seed 1", "--save-dir=x", "--log-file x", "--fp16", "--bf16", "--cpu", "--no-save"])
+def test_a_flags_file_has_no_flag_of_the_recipe(flag):
+    told = refused(f'args_file=own.args; read -r -a flags <<<"--arch x {flag} --lr 1"; check_flags')
+    name = flag.split()[0].split("=")[0]
+    assert told == f"run.sh: own.args has {name}, which the recipe gives itself: remove it there, see --help\n"
+
+
+def test_one_model_at_a_time_and_no_empty_value():
+    parse = "languages=(any) accepts=MODEL stages=(train); parse_options --src a --tgt b"
+    assert refused(f"{parse} small big") == "run.sh: one MODEL at a time, not small and big\n"
+    assert refused(f"{parse} ''") == "run.sh: MODEL needs a value\n"
+    assert refused(f"{parse} --seed ''") == "run.sh: --seed needs a value\n"
+
+
+def test_a_work_folder_is_of_one_list_one_direction_and_one_vocabulary(tmp_path):
+    given = f"work={tmp_path} pair={tmp_path}/a-b src=a tgt=b vocab_size=3 accepts=--sums sums={tmp_path}/SUMS"
+    (tmp_path / "a-b").mkdir()
+    (tmp_path / "SUMS").write_text("one")
+    again = f"{given}; directed=true; check_made_from"
+    assert refused(f"{again}; {again}; exit 1") == ""
+    (tmp_path / "SUMS").write_text("two")
+    told = refused(again)
+    assert re.fullmatch(r"run.sh: .* was made from: list of files \d+ 3, a to b; not from: .*: name another .*\n", told)
+    (tmp_path / "SUMS").write_text("one")
+    assert "a to b; not from:" in refused(f"{given}; src=b tgt=a directed=true; check_made_from")
+    (tmp_path / "a-b" / "segmented").touch()
+    (tmp_path / "a-b" / "spm.vocab").write_text("x\ny\n")
+    assert "a-b has 2 pieces, not --vocab-size 3: name another folder" in refused(again)
+
+
+def test_a_model_stays_in_the_precision_in_which_it_was_trained(tmp_path):
+    (tmp_path / "precision").write_text("fp32\n")
+    begun = f"run={tmp_path} device=(--fp16) training_device=(--bf16); detect_device() {{ echo detected $1 >&2; }}"
+    assert refused(f"{begun}; precision=''; keep_precision; exit 1") == "detected fp32\n"
+    assert refused(f"{begun}; precision=bf16; keep_precision").startswith("run.sh: --precision bf16: ")
+
+
+def test_the_room_that_a_recipe_has_taken_is_its_own(tmp_path):
+    stubs = """df() { printf 'head\\nx 1 1 20000000 1 x\\n'; }; du() { printf '60000000\\tx\\n'; }"""
+    assert refused(f"{stubs}; work={tmp_path}; require_disk 70 none; exit 1") == ""
+    assert "too little room" in refused(f"{stubs}; work={tmp_path}; require_disk 90 none")
+
+
+def test_a_search_path_for_folders_is_no_hindrance():
+    variables = environment(CDPATH=f".:{RECIPES.parent}:/tmp")
+    command = ["bash", "recipes/multi30k/run.sh", "--help"]
+    finished = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=RECIPES.parent)
+    assert finished.returncode == 0 and "--vocab-size N" in finished.stdout, finished.stderr
 
 
 FLAGS = [
