@@ -28,7 +28,7 @@ def make_run(folder, perplexity, bleu, cpu_seconds):
     write(folder / "training.jsonl", map(json.dumps, costs))
     scores = {"sentences": 2, "source": "s", "reference": "r", "reference_sha256": "0"}
     scores.update(
-        {name: {"score": bleu + more, "signature": f"of {name}"} for name, more in (("BLEU", 0), ("chrF2", 20))}
+        {name: {"score": bleu + more, "signature": f"of:{name}"} for name, more in (("BLEU", 0), ("chrF2", 20))}
     )
     (folder / "valid" / "scores.json").write_text(json.dumps(scores))
     write(folder / "valid" / "search.args", ["--beam 5"])
@@ -64,7 +64,7 @@ def test_rungs_with_their_seeds(notes, tmp_path, monkeypatch):
     assert base[:4] == ["| base", f"9.00 ± {deviation}", f"30.50 ± {deviation}", f"50.50 ± {deviation}"]
     assert base[4:8] == ["1,234", "2 ± 0", "4 ± 1", "2"]
     assert more[:7] == ["| base, and more", "7.25", "33.00", "53.00", "1,234", "2", "–"]
-    assert "### T" in page and any("`--beam 5`. BLEU: `of BLEU`." in line for line in page)
+    assert "### T" in page and any("`--beam 5`. BLEU: `of:BLEU`." in line for line in page)
 
 
 def test_a_second_note_of_a_run_takes_the_place_of_the_first(notes, tmp_path, monkeypatch):
