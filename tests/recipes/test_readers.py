@@ -61,7 +61,7 @@ def test_text_is_read_by_one_rule(path):
 
 MARK = b"\xef\xbb\xbf"
 SCORES = {"sentences": 1, "source": "a", "reference": "b", "reference_sha256": "0",
-          "BLEU": {"score": 1.5, "signature": "s"}}  # fmt: skip
+          "BLEU": {"score": 1.5, "signature": "s:1"}}  # fmt: skip
 LOG = [
     "num. shared model params: 12 (num. trained: 12)",
     "epoch 001 | valid on 'valid' subset | loss 6.4 | ppl 9.5 | wps 1 | wpb 2 | num_updates 3",
