@@ -77,7 +77,7 @@ def test_marks_and_line_ends_of_other_systems_are_no_part_of_what_recipes_wrote(
         return str(tmp_path / name)
 
     spoil(runs.SCORES, json.dumps(SCORES, indent=2))
-    assert runs.read_scores(str(tmp_path)).metrics["BLEU"] == runs.Metric(1.5, "s")
+    assert runs.read_scores(str(tmp_path)).metrics["BLEU"] == runs.Metric(1.5, "s:1")
     log = read_training_log(spoil("train.log", "\n".join([*LOG, ""])))
     assert log.parameters == 12 and log.validations[0].perplexity == 9.5 and log.epochs[0].seconds == 4
     rate = spoil("generate.log", "Translated 60 sentences (1 tokens) in 2.0s (3.5 sentences/s, 7 t/s)\n")
