@@ -154,7 +154,7 @@ def test_files_come_from_an_address_too(place):
         (["--tgt", "fr"], "has no SHA-256 of train.fr.gz"),
         (["--src", "de"], "--src and --tgt are both de"),
         (["--raw", "/nowhere"], "/nowhere/train.en.gz: "),
-        (["nomodel"], "no model 'nomodel'"),
+        (["nomodel"], "one MODEL at a time, not "),
     ],
 )
 def test_bad_arguments_get_one_line(place, flags, message):

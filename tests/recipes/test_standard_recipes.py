@@ -128,8 +128,13 @@ def test_wmt14_averages_checkpoints_of_updates(wmt14_en_de):
     scores = json.loads((run / "scores.json").read_text())
     assert scores["sentences"] == 11 and "case:mixed" in scores["BLEU"]["signature"]
     assert (run / "search.args").read_text() == "--beam 4 --lenpen 0.6 --batch-size 64 --max-len-a 2 --max-len-b 200\n"
-    again = run_recipe(RECIPES / "wmt14_en_de" / "run.sh", place / "tiny.args", *options(place), "--pairs", "any")
+    recipe, flags = RECIPES / "wmt14_en_de" / "run.sh", [*options(place), "--pairs", "any"]
+    again = run_recipe(recipe, place / "tiny.args", *flags, "--vocab-size", "120")
     assert again.count("done before:") == 6  # all but the check of the archives and the scores
+    told = run_recipe(recipe, place / "tiny.args", *flags, succeeds=False)
+    assert "has 120 pieces, not --vocab-size 32000: name another folder by --work DIR" in told
+    told = run_recipe(recipe, *flags, "--vocab-size", "120", "--src", "de", "--tgt", "en", succeeds=False)
+    assert "en to de; not from: list of files" in told
 
 
 def test_wmt14_test_set_must_be_whole(wmt14_en_de):
