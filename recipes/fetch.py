@@ -6,11 +6,13 @@ where the file lies, unless --source says where all of them do. Where nobody has
 """
 
 import argparse
+import gzip
 import hashlib
 import os
 import re
 import urllib.error
 import urllib.request
+import zlib
 from http.client import HTTPException
 from typing import Dict, List, NamedTuple, Optional
 
@@ -113,6 +115,8 @@ def fetch(name: str, entry: Entry, source: Optional[str], folder: str) -> None:
     except (OSError, HTTPException, ValueError) as error:
         raise ValueError(f"{place}: {getattr(error, 'reason', error)}") from error
     found = describe(partial, entry.expected)
+    if entry.expected == "-" and name.endswith((".gz", ".tgz")):
+        require_gzip(partial, place)
     if entry.expected == "-":
         print(f"fetch.py: {name}: nothing is published to check it by; its SHA-256 is {found}")
     elif found != entry.expected:
@@ -123,6 +127,21 @@ def fetch(name: str, entry: Entry, source: Optional[str], folder: str) -> None:
             f"expected {entry.expected.replace('size:', '')}"
         )
     os.replace(partial, target)
+
+
+def require_gzip(path: str, place: str) -> None:
+    """Reads an archive that nothing is published to check by to its end, and removes it where it is none.
+
+    Raises:
+        ValueError: another file, such as a page that asks for a password, or half an archive
+    """
+    try:
+        with gzip.open(path) as file:
+            while file.read(BLOCK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        os.remove(path)
+        raise ValueError(f"{place} is no gzip archive, or a damaged one: {error}") from error
 
 
 def fetch_all(sums: str, names: List[str], source: Optional[str], folder: str) -> None:

@@ -116,8 +116,11 @@ def test_set(sgm: str, output: str, expected: int) -> None:
     """Writes the segments of an SGML file as lines.
 
     Raises:
-        ValueError: their number is not the expected one (0: any but none will do)
+        ValueError: their number is not the expected one (0: any but none will do), or one is not a line of its own
     """
+    for number, line in enumerate(stream_lines(sgm), start=1):
+        if "<seg" in line and not re.match(r"<seg .*</seg>", line):
+            raise ValueError(f"{sgm}, line {number}: a segment must be a line of its own, from <seg to </seg>")
     found = list(segments(stream_lines(sgm)))
     if not found or expected not in (0, len(found)):
         raise ValueError(f"{sgm} has {len(found)} segments, expected {expected or 'some'}")

@@ -151,10 +151,14 @@ def place(tmp_path, campaign):
         (tmp_path / name).write_bytes(content)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "x").write_text("x")
+    (tmp_path / "raw" / "page.tgz").write_text("<html>give your password</html>")
+    (tmp_path / "raw" / "half.tgz").write_bytes(gzip.compress(b"words" * 999)[:-9])
+    (tmp_path / "indented.sgm").write_text('<seg id="1">a</seg>\n  <seg id="2">b</seg>\n')
+    (tmp_path / "broken.sgm").write_text('<seg id="1">a\nb</seg>\n')
     right = hashlib.sha256(b"x").hexdigest()
     for name, line in {"right": f"{right} x", "wrong": f"{'0' * 32} x", "odd": "123 x", "long": f"{right} x y z",
                        "up": f"{right} ../x", "twice": f"{right} x\n{right} x", "web": "- x nohow://host/x",
-                       "port": "- x http://host:port/x"}.items():  # fmt: skip
+                       "port": "- x http://host:port/x", "page": "- page.tgz\n- half.tgz"}.items():  # fmt: skip
         (tmp_path / f"sums.{name}").write_text(line + "\n")
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.add(tmp_path / "file", "d/file")
@@ -179,6 +183,8 @@ BAD = [
     ("fetch --sums sums.right --dest file --source raw x", "file: File exists"),
     ("fetch --sums sums.right --dest file/out --source raw x", "file/out: Not a directory"),
     ("fetch --sums sums.wrong --dest out --source raw x", "raw/x is damaged or another version: its MD5 is"),
+    ("fetch --sums sums.page --dest out --source raw page.tgz", "raw/page.tgz is no gzip archive, or a damaged one"),
+    ("fetch --sums sums.page --dest out --source raw half.tgz", "raw/half.tgz is no gzip archive, or a damaged one"),
     ("fetch --sums sums.web --dest out x", "nohow://host/x: unknown url type: nohow"),
     ("fetch --sums sums.port --dest out x", "http://host:port/x: nonnumeric port: 'port'"),
     ("iwslt14 --archive nowhere --output out", "nowhere: No such file"),
@@ -222,6 +228,8 @@ BAD = [
     ("wmt14 test-set --sgm nowhere --output out/t", "nowhere: No such file"),
     ("wmt14 test-set --sgm a.de --output out/t", "a.de has 0 segments, expected some"),
     ("wmt14 test-set --sgm latin.de --output out/t", "latin.de"),
+    ("wmt14 test-set --sgm indented.sgm --output out/t", "indented.sgm, line 2: a segment must be a line of its own"),
+    ("wmt14 test-set --sgm broken.sgm --output out/t", "broken.sgm, line 1: a segment must be a line of its own"),
     ("wmt14 test-set --sgm a.de --output folder", "a.de has 0 segments"),
     ("wmt14 detokenize --language xx --input a.de --output out/t", "for de, en, fr alone, not for 'xx'"),
     ("wmt14 detokenize --language de --input nowhere --output out/t", "nowhere: No such file"),
