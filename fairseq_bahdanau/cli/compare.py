@@ -93,11 +93,9 @@ def significance(systems: Systems, baseline: str, resamples: int) -> Dict[str, D
 def spread(values: List[float], form: str) -> str:
     """Writes the mean, with the sample's standard deviation when there are several values, all of them finite."""
     mean = format(statistics.mean(values), form)
-    return (
-        mean
-        if len(values) == 1 or not all(map(math.isfinite, values))
-        else f"{mean} ± {format(statistics.stdev(values), form)}"
-    )
+    if len(values) == 1 or not all(map(math.isfinite, values)):
+        return mean
+    return f"{mean} ± {format(statistics.stdev(values), form)}"
 
 
 def clock(seconds: float) -> str:

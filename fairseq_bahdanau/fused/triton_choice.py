@@ -37,6 +37,7 @@ def hindrance(tensor: Tensor) -> Optional[str]:
     return None
 
 
+@functools.lru_cache(maxsize=None)  # a loop asks for every batch
 def lack_of_triton() -> Optional[str]:
     """Returns what hinders Triton on any device, to be read behind its name; None where nothing does."""
     if importlib.util.find_spec("triton") is None:

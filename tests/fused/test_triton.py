@@ -222,10 +222,13 @@ def test_the_option_chooses_it_where_it_can_run(order, caplog, monkeypatch):
     assert loop(torch.float64) == LOOPS[order]
     assert "--recurrence triton: Triton has no code for torch.float64: it runs as --recurrence" in caplog.text
     monkeypatch.setattr("triton.__version__", "3.2.0+git")
+    triton_choice.lack_of_triton.cache_clear()
     assert loop(torch.float32) == LOOPS[order] and "Triton is 3.2.0+git, and 3.3 is the oldest" in caplog.text
     monkeypatch.setattr(triton_choice.importlib.util, "find_spec", lambda name: None)
+    triton_choice.lack_of_triton.cache_clear()
     assert loop(torch.float32) == LOOPS[order] and "Triton is not installed" in caplog.text
     monkeypatch.undo()
+    triton_choice.lack_of_triton.cache_clear()
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     if DEVICE == "cpu":
         assert loop(torch.float32) == LOOPS[order] and "Triton has no code for the device cpu" in caplog.text
