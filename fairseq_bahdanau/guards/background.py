@@ -2,23 +2,31 @@
 
 import atexit
 import contextlib
+import gc
+import os
 import queue
 import threading
 import time
 from typing import Any, Iterable, Iterator, Optional
 
 from fairseq.data import iterators
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 PATIENCE = 60.0  # seconds that a thread may need for the batch that it is reading
 ending = threading.Event()
 
 
 def until_the_end(batches: Iterable) -> Iterator:
-    """Yields batches until the process ends."""
-    for batch in batches:
-        if ending.is_set():
-            return
-        yield batch
+    """Yields batches until the process ends; what reads them ends with the last, whoever holds the iterator."""
+    reader = iter(batches)
+    try:
+        for batch in reader:
+            if ending.is_set():
+                return
+            yield batch
+    finally:
+        if isinstance(reader, _MultiProcessingDataLoaderIter):
+            reader._shutdown_workers()  # which PyTorch leaves to the iterator's end
 
 
 class BackgroundConsumer(iterators.BackgroundConsumer):
@@ -68,4 +76,7 @@ def install() -> None:
     """Makes fairseq read by these threads, which end with the process."""
     iterators.BackgroundConsumer = BackgroundConsumer
     iterators.EpochBatchIterator = EpochBatchIterator
+    # A process that reads has the garbage of the one that it was forked from. Its collector must not touch that: it
+    # would end what belongs to the other, and free memory that CUDA has pinned, which is fatal in a fork.
+    os.register_at_fork(after_in_child=gc.freeze)
     atexit.register(end)

@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import pytest
 import torch
 from fairseq.data import iterators
 from support import environment
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import fairseq_bahdanau  # noqa: F401  puts its own thread in the place of fairseq's
 
@@ -94,3 +95,50 @@ def test_the_processes_that_read_an_epoch_end_though_its_iterator_is_kept(no_col
         assert [first, *batches] == list(range(50))
         assert ended_after(lambda: None) < 4 and process.exitcode == 0
     assert epochs.end_of_epoch()
+
+
+class Kept(DataLoader):
+    """Keeps its iterator, as whatever holds a frame of PyTorch's does."""
+
+    def __iter__(self):
+        self.kept = super().__iter__()
+        return self.kept
+
+
+def test_the_processes_that_read_an_epoch_end_though_what_they_read_by_is_kept(no_collector):
+    loader = Kept(list(range(50)), batch_size=None, num_workers=1)
+    buffer = iterators.BufferedIterator(3, loader)
+    assert [int(item) for item in buffer] == list(range(50))
+    assert ended_after(buffer._consumer.join) < 4
+    assert loader.kept is not None
+
+
+class Pinned:
+    """Tells in which process it is ended, as memory that CUDA has pinned would, by an abort."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __del__(self):
+        (self.folder / str(os.getpid())).touch()
+
+
+class Collecting(Dataset):
+    """Collects garbage in the process that reads it."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        gc.collect()
+        return index
+
+
+def test_a_process_that_reads_leaves_the_garbage_of_the_one_that_trains_alone(no_collector, tmp_path):
+    cycle = [Pinned(tmp_path)]
+    cycle.append(cycle)
+    del cycle
+    assert [int(item) for item in DataLoader(Collecting(), batch_size=None, num_workers=1)] == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == []
+    gc.collect()
+    assert [file.name for file in tmp_path.iterdir()] == [str(os.getpid())]
