@@ -126,7 +126,7 @@ class ExportableDecoderStep(nn.Module):
         """
         last, source = State(state, context), Source(keys, annotations, padding_mask)
         features, attention, last = self.decoder.advance(prev_output_tokens, last, source)
-        return self.decoder.output_layer(features)[:, 0], attention[:, 0], last.cell, last.context
+        return self.decoder.output_layer(features[:, 0]), attention[:, 0], last.cell, last.context
 
 
 def export(model: BahdanauModel, src_len: int) -> Tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
