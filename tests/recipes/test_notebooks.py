@@ -51,9 +51,9 @@ def shown(cell: dict) -> str:
 
 
 def without_figures(printed: str) -> str:
-    """Numbers that another processor rounds differently become #, but not those of shapes."""
+    """Numbers that another processor rounds differently become #, with the room before them; those of shapes do not."""
     lines = printed.splitlines()
-    return "\n".join(line if re.search(r"\(\d.*\)$", line) else re.sub(r"[\d.]+", "#", line) for line in lines)
+    return "\n".join(line if re.search(r"\(\d.*\)$", line) else re.sub(r" *[\d.]+", " #", line) for line in lines)
 
 
 def run(code: dict, folder) -> subprocess.CompletedProcess:
