@@ -77,6 +77,6 @@ def install() -> None:
     iterators.BackgroundConsumer = BackgroundConsumer
     iterators.EpochBatchIterator = EpochBatchIterator
     # A process that reads has the garbage of the one that it was forked from. Its collector must not touch that: it
-    # would end what belongs to the other, and free memory that CUDA has pinned, which is fatal in a fork.
+    # would end what belongs to the other. On a GPU, readers died where it had (docs/reliability.md).
     os.register_at_fork(after_in_child=gc.freeze)
     atexit.register(end)

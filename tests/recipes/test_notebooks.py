@@ -50,10 +50,15 @@ def shown(cell: dict) -> str:
     return result
 
 
+def figures(line: str) -> str:
+    """A line with # for its numbers; of the spaces before one, which depend on how wide it is, one is left."""
+    return re.sub(r" +#", " #", re.sub(r"[\d.]+", "#", line))
+
+
 def without_figures(printed: str) -> str:
     """Numbers that another processor rounds differently become #, with the room before them; those of shapes do not."""
     lines = printed.splitlines()
-    return "\n".join(line if re.search(r"\(\d.*\)$", line) else re.sub(r" *[\d.]+", " #", line) for line in lines)
+    return "\n".join(line if re.search(r"\(\d.*\)$", line) else figures(line) for line in lines)
 
 
 def run(code: dict, folder) -> subprocess.CompletedProcess:
