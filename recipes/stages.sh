@@ -130,6 +130,7 @@ open_model() {
   mkdir -p "$run"
   read_flags "$args_file"
   check_flags
+  check_schedule
   (spread_updates >/dev/null) # refuses what cannot be divided, before the stages
   keep_precision
 }

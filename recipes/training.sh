@@ -30,6 +30,34 @@ spread_updates() {
   fi
 }
 
+# falls_unasked: true when the learning rate is to fall by --lr-scheduler polynomial_decay and the flags do not say in how many
+# updates, without which fairseq ends in a traceback.
+falls_unasked() {
+  [ "$(value_of --lr-scheduler "${flags[@]}")" = polynomial_decay ] && [ -z "$(value_of --total-num-update "${flags[@]}")" ]
+}
+
+# check_schedule: stops where nothing says when such a training ends.
+check_schedule() {
+  falls_unasked && [ -z "$(value_of --max-update "${flags[@]}")" ] || return 0
+  [[ $(value_of --max-epoch "${flags[@]}") =~ ^[1-9][0-9]*$ ]] ||
+    die "$args_file has polynomial_decay and no end: add --max-epoch, --max-update or --total-num-update"
+  [ "$shards" = 1 ] || die "$args_file has polynomial_decay, and its data lies in $shards parts: add --total-num-update"
+}
+
+# end_schedule: lets such a learning rate reach 0 with the last update, of --max-update or else of --max-epoch.
+end_schedule() {
+  local updates epochs
+  falls_unasked || return 0
+  updates=$(value_of --max-update "${flags[@]}") epochs=$(value_of --max-epoch "${flags[@]}")
+  if [ -z "$updates" ]; then
+    updates=$(python "$recipes/updates.py" "$data" --user-dir "$plugin" --source-lang "$src" --target-lang "$tgt" \
+      --required-batch-size-multiple 1 "${flags[@]}" --total-num-update 1) || die "the updates of an epoch could not be counted, see above"
+    updates=$((updates * epochs))
+  fi
+  flags+=(--total-num-update "$updates")
+  echo "the learning rate falls to 0 in $updates updates"
+}
+
 # is_trained: true when the last checkpoint has all updates of --max-update, as where the script was killed behind it:
 # fairseq-train would train one more. (At --max-epoch it stops by itself.)
 is_trained() {
@@ -67,6 +95,7 @@ train() {
     write_to "$run/precision" echo "${trained_in:-fp32}"
     echo "trains on a GPU, in ${trained_in:-fp32}"
   fi
+  end_schedule
   local progress=(--log-format simple --log-interval 100) launch=() address=()
   [ ! -t 1 ] || progress=(--log-format tqdm)
   if [ $((processes * nodes)) -gt 1 ]; then

@@ -102,6 +102,8 @@ REFUSALS = [
     Refusal("train", lambda a: a.amp and without_gpu(a), "--amp without a GPU changes nothing: leave it out"),
     Refusal("train", lambda a: getattr(a, "recurrence", None) == "triton" and without_triton(a),
             "--recurrence triton needs a GPU, and Triton 3.3, as PyTorch 2.7 on a GPU has it: give --recurrence fused"),
+    Refusal("train", lambda a: a.lr_scheduler == "polynomial_decay" and a.total_num_update is None,
+            "--lr-scheduler polynomial_decay needs --total-num-update N, the updates of all epochs"),
     Refusal("train", lambda a: a.restore_file != "checkpoint_last.pt" and one_part(a) and no_files(a.restore_file),
             "--restore-file {restore_file}: no such file; training would begin anew"),
     Refusal("train", lambda a: no_place(a.save_dir), "--save-dir {save_dir}: is there, and no folder"),

@@ -3,7 +3,7 @@
 #
 #   bash recipes/multi30k/family.sh [MODEL...] [options of run.sh]
 #
-# MODEL  flags files: models/MODEL.args here, or paths (default: small, and each of small-*, which change one option of it);
+# MODEL  flags files: models/MODEL.args here, or paths (default: small, and the small-*, each of which differs in one option);
 #        the first is what the others are tested against
 #
 # Interrupt it at any time and run it again, as run.sh. Ends with the table of recipes/compare.sh.
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ "${#models[@]}" -ge 1 ] ||
-  models=(small small-fixed small-hard small-update-look-generate small-update-look-update-generate)
+  models=(small small-look-update-generate small-update-look-generate small-hard small-fixed)
 
 names=()
 for model in "${models[@]}"; do

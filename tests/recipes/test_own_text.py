@@ -395,7 +395,7 @@ def test_other_recipes_take_no_text_of_ones_own():
 def test_flags_files_say_how_they_are_run_and_differ_where_the_models_do():
     folder = RECIPES / "own_text" / "models"
     flags = {path.stem: [line for line in lines(path) if line[0] != "#"] for path in folder.glob("*.args")}
-    assert set(flags) == {"small", "lstm_small", "transformer_tiny"}
+    assert set(flags) == {"small", "lstm_small", "transformer_small"}
     for name in flags:
         assert lines(folder / f"{name}.args")[0].startswith(f"# bash recipes/own_text/run.sh {name} ")
     of_small, of_lstm = (flags[name][flags[name].index("--share-all-embeddings") :] for name in ("small", "lstm_small"))

@@ -81,6 +81,19 @@ def test_to_the_score_and_again(place):
     assert before == {path: path.stat().st_mtime_ns for path in results.rglob("*.pt")}
 
 
+def test_a_learning_rate_falls_to_0_with_the_last_update(place):
+    (place / "falling.args").write_text(f"{TINY}--lr-scheduler polynomial_decay --warmup-updates 2\n")
+    options = arguments(place, "falling", "--stop-stage", "4")
+    printed = run_recipe(options[0], place / "falling.args", *options[2:])
+    (total,) = re.findall(r"the learning rate falls to 0 in (\d+) updates", printed)
+    log = (place / "falling" / "en-de" / "falling" / "train.log").read_text()
+    epochs = re.findall(r"epoch \d+ \| loss.* num_updates (\d+) \| lr ([^ ]+)", log)
+    assert len(epochs) == 3 and epochs[-1][0] == total
+    for updates, rate in epochs:
+        left = (int(total) - int(updates)) / (int(total) - 2)
+        assert float(rate) == pytest.approx(0.01 * left, rel=1e-3)
+
+
 def test_the_validation_set_is_translated_and_scored_beside_the_test_set(place):
     run(place)
     results = place / "work" / "en-de" / "tiny"

@@ -67,8 +67,8 @@ def test_every_caller_counts_by_that_rule(monkeypatch):
     assert segment.encode_chunk("m", None, None, pairs) == pairs
 
 
-# It has models to load.
-NEEDING = ("translate.py",)
+# These have models or fairseq's data to load.
+NEEDING = ("translate.py", "updates.py")
 SCRIPTS = [path for path in (*RECIPES.glob("*.py"), *RECIPES.glob("quickstart/*.py")) if path.name not in NEEDING]
 
 
@@ -129,12 +129,13 @@ def test_help_tells_the_defaults_of_the_recipe():
 
 def test_members_of_the_family_differ_in_one_option():
     folder = RECIPES / "multi30k" / "models"
-    base = (folder / "small.args").read_text().splitlines()[1:]
     (line,) = re.findall(r"models=\((small .*)\)", (RECIPES / "multi30k" / "family.sh").read_text())
     assert sorted(line.split()) == sorted(path.stem for path in folder.glob("small*.args"))
-    for name in line.split()[1:]:
-        flags = (folder / f"{name}.args").read_text().splitlines()[1:]
-        assert flags[:-1] == base and flags[-1].split()[1] == name[len("small-") :]
+    flags = {name: (folder / f"{name}.args").read_text().splitlines()[1:] for name in line.split()}
+    *base, order = flags.pop("small")
+    for name, given in flags.items():
+        kept = [order] if "--attention hard" in given else []  # a fixed context has no order
+        assert given[:-1] == base + kept and given[-1].split()[1] == name[len("small-") :]
 
 
 DEVICES = [
@@ -204,6 +205,34 @@ def refused(program, name="run.sh"):
     finished = subprocess.run(["bash", "-c", program, str(RECIPES / name)], capture_output=True, text=True)
     assert finished.returncode == 1, finished.stdout
     return finished.stderr
+
+
+SCHEDULES = [
+    # flags, parts of the data, what is added where an epoch has 7 updates, or the refusal
+    ("--lr-scheduler polynomial_decay --max-epoch 3", 1, "--total-num-update 21"),
+    ("--max-epoch=3 --lr-scheduler=polynomial_decay", 1, "--total-num-update 21"),
+    ("--lr-scheduler polynomial_decay --max-update 50 --max-epoch 3", 1, "--total-num-update 50"),
+    ("--lr-scheduler polynomial_decay --max-update 50", 2, "--total-num-update 50"),
+    ("--lr-scheduler polynomial_decay --max-epoch 3 --total-num-update 9", 1, ""),
+    ("--lr-scheduler inverse_sqrt --max-epoch 3", 2, ""),
+    ("--max-epoch 3", 1, ""),
+    ("--lr-scheduler polynomial_decay", 1, "no end: add --max-epoch, --max-update or --total-num-update"),
+    ("--lr-scheduler polynomial_decay --max-epoch x", 1, "no end: add --max-epoch, --max-update or --total-num-update"),
+    ("--lr-scheduler polynomial_decay --max-epoch 3", 2, "data lies in 2 parts: add --total-num-update"),
+]
+
+
+@pytest.mark.parametrize(("flags", "shards", "wanted"), SCHEDULES)
+def test_a_learning_rate_that_falls_has_an_end(flags, shards, wanted):
+    program = f"""source {RECIPES}/stages.sh; read -r -a flags <<<"{flags}"; args_file=model.args shards={shards}
+data=bin src=a tgt=b; python() {{ echo 7; }}; check_schedule; end_schedule >&2; echo "${{flags[*]}}" """
+    finished = subprocess.run(["bash", "-c", program, str(RECIPES / "run.sh")], capture_output=True, text=True)
+    if ": add " in wanted:
+        assert finished.returncode == 1 and not finished.stdout
+        assert finished.stderr.startswith("run.sh: model.args has polynomial_decay") and wanted in finished.stderr
+    else:
+        assert finished.stdout == f"{flags} {wanted}".rstrip() + "\n"
+        assert finished.stderr == (f"the learning rate falls to 0 in {wanted.split()[1]} updates\n" if wanted else "")
 
 
 @pytest.mark.parametrize("flag", ["--seed 1", "--save-dir=x", "--log-file x", "--fp16", "--bf16", "--cpu", "--no-save"])
