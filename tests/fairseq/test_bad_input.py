@@ -136,7 +136,7 @@ CASES = [
     ("train", [*DATA, "--save-dir", "{bad}/file"], "--save-dir {bad}/file: is there, and no folder"),
     ("train", [*DATA, "--save-dir", "/dev/full/x"], "/dev/full/x: Not a directory"),
     ("train", [*DATA, "--restore-file", "{bad}/gone"], "--restore-file {bad}/gone: no such file"),
-    ("train", [*DATA, "--lr-scheduler", "polynomial_decay"], "--lr-scheduler polynomial_decay needs --total-num-update N"),
+    ("train", [*DATA, "--lr-scheduler", "polynomial_decay"], "--lr-scheduler polynomial_decay needs --total-num"),
     ("train", [*DATA, "--log-file", "{bad}/folder"], "{bad}/folder: Is a directory"),
     ("train", [*DATA, "--best-checkpoint-metric", "no"], "--best-checkpoint-metric no: a validation has"),
     ("train", [*DATA, "--num-batch-buckets", "2"], "--num-batch-buckets, and --sample-break"),
