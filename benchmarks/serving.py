@@ -61,7 +61,7 @@ def fairseq(checkpoint: str) -> Translate:
 
 
 def ctranslate2(checkpoint: str, kind: str, threads: int, place: str) -> Translate:
-    """Translates a transformer of fairseq's by CTranslate2, whose search has the same options."""
+    """Translates a transformer of fairseq's by CTranslate2, whose search has the same options; a batch on each core."""
     import ctranslate2 as library  # only here: what is measured beside ours
 
     text, model, data = read_treatment(Path(checkpoint))
@@ -71,7 +71,7 @@ def ctranslate2(checkpoint: str, kind: str, threads: int, place: str) -> Transla
             checkpoint, str(data), source_lang=text.source, target_lang=text.target, unsafe_deserialization=True
         )
         converter.convert(folder, quantization=None if kind == "float32" else kind)
-    translator = library.Translator(folder, compute_type=kind, inter_threads=1, intra_threads=threads)
+    translator = library.Translator(folder, compute_type=kind, inter_threads=threads, intra_threads=1)
     pieces = load_pieces(model)
 
     def translate(lines: List[str], beam: int, batch: int) -> List[str]:

@@ -30,7 +30,7 @@ OPTIONS = {
     "--max-len-b": (SEARCH.max_len_b, "B", "and B more"),
     "--batch-size": (SENTENCES, "N", "sentences at once"),
     "--buffer-size": (0, "N", f"lines to a block; 0: {BLOCK}, from a terminal 1"),
-    "--threads": (0, "N", "of an operator; 0: one for each core"),
+    "--threads": (0, "N", "batches that are translated at once, each on one core; 0: one for each core"),
 }
 
 

@@ -7,6 +7,7 @@ onnxruntime and, for pieces of words, sentencepiece.
 import logging
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, Iterable, List, NamedTuple, Sequence
 
 import numpy as np
@@ -21,6 +22,11 @@ LOG = logging.getLogger(__name__)
 SENTENCES = 64  # translated at once
 MOST_THREADS = 1024
 SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, as JSON can have it
+
+
+def cores() -> int:
+    """Counts the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Translation(NamedTuple):
@@ -48,7 +54,7 @@ class Translator:
 
     Args:
         folders: exported models; the probabilities of several are averaged
-        threads: that an operator may use; 0: as many as there are cores
+        threads: batches that are translated at once, each on one core; 0: as many as there are cores
 
     Raises:
         ValueError: a folder that is no exported model, or not whole; models that do not belong together; a package that
@@ -70,15 +76,16 @@ class Translator:
         self.pieces = load_pieces(folder.pieces_of(folders[0], self.text))
         if self.text.moses:
             require_moses(self.text.source, self.text.target)
-        models = [self.load(path, description, threads) for path, description in zip(folders, described)]
+        self.threads = threads or cores()
+        models = [self.load(path, description) for path, description in zip(folders, described)]
         self.model: Model = Ensemble(models) if len(models) > 1 else models[0]
         self.longest = min(description.max_source_positions for description in described)
 
-    def load(self, path: str, description: folder.Description, threads: int) -> OnnxModel:
+    def load(self, path: str, description: folder.Description) -> OnnxModel:
         """Opens the graphs of an exported model."""
         encoder, step = (os.path.join(path, name) for name in (folder.ENCODER, folder.STEP))
         words, pad = len(self.target.words), self.source.symbols.pad
-        return OnnxModel(encoder, step, words, description.max_target_positions, description.columns, pad, threads)
+        return OnnxModel(encoder, step, words, description.max_target_positions, description.columns, pad)
 
     def translate(
         self,
@@ -141,11 +148,16 @@ class Translator:
     def search(self, names: List[str], sources: List[List[int]], options: Options, batch_size: int) -> List[Hypothesis]:
         """Finds the best translation of every sentence, those of one length together."""
         order = sorted(range(len(sources)), key=lambda number: -len(sources[number]))
-        found: Dict[int, Hypothesis] = {}
-        for first in range(0, len(order), batch_size):
-            batch = order[first : first + batch_size]
+        batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+        def best_of(batch: List[int]) -> List[Hypothesis]:
             search = Search(self.model, self.target.symbols, options, [sources[number] for number in batch])
-            found.update(zip(batch, (hypotheses[0] for hypotheses in search.run())))
+            return [hypotheses[0] for hypotheses in search.run()]
+
+        found: Dict[int, Hypothesis] = {}
+        with ThreadPoolExecutor(self.threads) as pool:
+            for batch, best in zip(batches, pool.map(best_of, batches)):
+                found.update(zip(batch, best))
         in_order = [found[number] for number in range(len(sources))]
         for name, hypothesis in zip(names, in_order):
             if hypothesis.cut:

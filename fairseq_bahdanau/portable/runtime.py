@@ -14,19 +14,15 @@ ALL_PROBABILITIES, BEST = ["log_probs"], ["best", "words"]
 CARRIED = ["next_state", "next_context"]
 
 
-def open_graph(path: str, threads: int) -> onnxruntime.InferenceSession:
-    """Opens a graph.
-
-    Args:
-        threads: that an operator may use; 0 leaves it to onnxruntime, which takes one for each core
+def open_graph(path: str) -> onnxruntime.InferenceSession:
+    """Opens a graph, which runs in the thread that asks: the operators of one step are too small to be shared.
 
     Raises:
         ValueError: a file that is no graph, or one for a newer onnxruntime
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; they are raised, too
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's have no class in common but this
@@ -45,11 +41,10 @@ class OnnxModel:
         longest: tokens of a target, ``</s>`` included
         columns: the least number that a batch of sources must have
         pad: what fills a row of the source
-        threads: as :func:`open_graph` takes it
     """
 
-    def __init__(self, encoder: str, step: str, words: int, longest: int, columns: int, pad: int, threads: int):
-        self.encoder, self.decoder = open_graph(encoder, threads), open_graph(step, threads)
+    def __init__(self, encoder: str, step: str, words: int, longest: int, columns: int, pad: int):
+        self.encoder, self.decoder = open_graph(encoder), open_graph(step)
         self.words, self.longest, self.columns, self.pad = words, longest, columns, pad
         self.run_options = onnxruntime.RunOptions()
         self.run_options.only_execute_path_to_fetches = True

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,18 @@ def test_what_python_gives_is_checked(words, caplog):
     for threads in (-1, 10**9):
         with pytest.raises(ValueError, match="--threads must be from 0 to 1024"):
             Translator(str(words), threads=threads)
+
+
+def test_as_many_batches_as_threads_are_translated_at_once_and_lines_stay_in_order(words, monkeypatch):
+    lines = ["a1 a2", "a3", "a2 a1 a3", "a1"] * 3
+    wanted = Translator(str(words), threads=1).translate(lines)
+    translator, meeting = Translator(str(words), threads=3), threading.Barrier(3, timeout=60)
+    monkeypatch.setattr(
+        translator.model, "encode", lambda given, encode=translator.model.encode: meeting.wait() >= 0 and encode(given)
+    )
+    found = translator.translate(lines, batch_size=2)  # six batches: three meet, and again
+    assert [each.target for each in found] == [each.target for each in wanted]
+    assert [each.score for each in found] == pytest.approx([each.score for each in wanted], abs=1e-5)
 
 
 def test_a_line_of_many_parts_takes_the_memory_of_its_parts(words):
