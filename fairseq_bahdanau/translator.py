@@ -13,6 +13,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence
 import numpy as np
 
 from .portable import folder
+from .portable.cores import cores
 from .portable.lines import LONGEST, Line, decode_line, load_pieces, names_of_parts, prepare
 from .portable.moses import require_moses
 from .portable.runtime import Ensemble, OnnxModel
@@ -22,11 +23,6 @@ LOG = logging.getLogger(__name__)
 SENTENCES = 64  # translated at once
 MOST_THREADS = 1024
 SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, as JSON can have it
-
-
-def cores() -> int:
-    """Counts the processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Translation(NamedTuple):

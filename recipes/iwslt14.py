@@ -12,10 +12,11 @@ import os
 import re
 from typing import Callable, Dict, Iterator, List, Tuple
 
-from parallel import cores, in_parallel
+from parallel import in_parallel
 from tar_members import members
 
 from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.portable.cores import cores
 from fairseq_bahdanau.portable.moses import is_clean_pair, lowercase, tokenize_chunk
 from fairseq_bahdanau.text import decode_lines, require_same_number_of_lines, writing
 

@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Callable, Iterable, Iterator, List, TypeVar
@@ -49,8 +48,3 @@ def in_parallel(
                 yield from waiting.popleft().result()
     except BrokenProcessPool as error:
         raise ValueError(f"one of --workers {workers} processes was killed: too little memory?") from error
-
-
-def cores() -> int:
-    """Counts the processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

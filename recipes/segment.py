@@ -7,9 +7,10 @@ import os
 from typing import Iterator, List, Optional, Tuple
 
 import sentencepiece
-from parallel import cores, in_parallel
+from parallel import in_parallel
 
 from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.portable.cores import cores
 from fairseq_bahdanau.portable.lines import load_pieces
 from fairseq_bahdanau.portable.moses import is_clean_pair
 from fairseq_bahdanau.text import stream_lines, stream_parallel_lines, writing

@@ -11,10 +11,11 @@ import re
 import unicodedata
 from typing import Iterable, Iterator, List, Optional, Tuple
 
-from parallel import cores, in_parallel
+from parallel import in_parallel
 from tar_members import members
 
 from fairseq_bahdanau.complaints import complaining
+from fairseq_bahdanau.portable.cores import cores
 from fairseq_bahdanau.portable.moses import detokenize, is_clean_pair, require_language, tokenize
 from fairseq_bahdanau.text import part_names, stream_lines, stream_parallel_lines, write_lines, writing
 
