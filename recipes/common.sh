@@ -112,11 +112,9 @@ read_flags() {
 
 # detect_device [PRECISION]: what fairseq is told of the device, into the arrays `device`, for translations, and `training_device`.
 # PRECISION, of a training on a GPU, is bf16 where the GPU has it, else fp16, unless it is given. Translations, for which fairseq
-# has no bf16, are made in fp16, or in fp32 where the training is.
+# has no bf16, are made in fp16, or in fp32 where the training is. setup.sh has looked what there is.
 detect_device() {
-  local precision=${1:-} found
-  found=$(python -c 'import torch
-print("cpu" if not torch.cuda.is_available() else "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16")')
+  local precision=${1:-} found=$setup_device
   if [ "$found" = cpu ]; then
     [[ -z $precision || $precision = fp32 ]] || die "--precision $precision is for a GPU, and PyTorch finds none"
     device=(--cpu) training_device=(--cpu)

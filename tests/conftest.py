@@ -1,7 +1,9 @@
 """What tests ask for by name: a small corpus, its data, a model that has learnt it, and cli.align on that model."""
 
+import fcntl
 import json
 import logging
+import os
 import random
 import shutil
 from pathlib import Path
@@ -44,9 +46,15 @@ def data(corpus, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoint(data, tmp_path_factory) -> Path:
-    """A model that has learnt the corpus."""
-    folder = tmp_path_factory.mktemp("trained")
-    train(data, folder, "--max-epoch", "120", "--validate-interval", "120", "--save-interval", "120")
+    """A model that has learnt the corpus; the first worker that asks trains it, the others wait for it."""
+    workers = os.environ.get("PYTEST_XDIST_WORKER")
+    folder = tmp_path_factory.getbasetemp() / ".." / "trained" if workers else tmp_path_factory.mktemp("trained")
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "checkpoint_last.pt").exists():
+            once = ("--validate-interval", "120", "--save-interval", "120", "--num-workers", "0")
+            train(data, folder, "--max-epoch", "120", *once)
     return folder / "checkpoint_last.pt"
 
 

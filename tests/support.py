@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Tuple
 
 import numpy as np
 import oracle
 import pytest
 import torch
+import warm
 from fairseq.data import Dictionary
 from omegaconf import OmegaConf
 
@@ -165,17 +167,27 @@ def environment(**more) -> dict:
 
 def run_command(name: str, *args, succeeds: bool = True, stdin: bytes = b"", **variables) -> str:
     """Runs a command of this environment, such as ``fairseq-train``; returns what it printed."""
-    program = [sys.executable] if name == "python" else [str(Path(sys.executable).with_name(name))]
-    finished = subprocess.run(
-        [*program, *map(str, args)],
-        input=stdin,
-        env=environment(**variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    printed = finished.stdout.decode()
-    assert (finished.returncode == 0) == succeeds, printed
+    words = [str(word) for word in args]
+    if name == "python" or variables:
+        status, output = run_cold(name, words, environment(**variables), stdin)
+    else:
+        status, output = warm.run(program(name), words, environment(), stdin)
+    printed = output.decode()
+    assert (status == 0) == succeeds, printed
     return printed
+
+
+def program(name: str) -> str:
+    """The path of a command of this environment."""
+    return sys.executable if name == "python" else str(Path(sys.executable).with_name(name))
+
+
+def run_cold(name: str, args: list, variables: dict, stdin: bytes) -> Tuple[int, bytes]:
+    """Runs a command in a process that begins from nothing; returns its exit status and what it printed."""
+    finished = subprocess.run(
+        [program(name), *args], input=stdin, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return finished.returncode, finished.stdout
 
 
 def run_here(monkeypatch, command: str, *args) -> None:

@@ -48,6 +48,6 @@ def test_copies(options):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if update % 200 == 0 and accuracy(model, generator) > 0.98:
+        if update % 100 == 0 and accuracy(model, generator) > 0.98:
             return
     raise AssertionError(f"{accuracy(model, generator):.3f} of the words are right after {update} updates")

@@ -1,7 +1,6 @@
 """What the recipes' scripts share: Moses' rule for clean pairs, a quick start without fairseq, and one --help."""
 
 import itertools
-import os
 import re
 import subprocess
 import sys
@@ -154,14 +153,10 @@ DEVICES = [
 
 
 @pytest.mark.parametrize(("found", "precision", "translating", "training"), DEVICES)
-def test_the_precision_is_that_of_the_device(found, precision, translating, training, tmp_path):
-    """A stub stands in for the look at the device."""
-    (tmp_path / "python").write_text(f"#!/bin/bash\necho {found}\n")
-    (tmp_path / "python").chmod(0o755)
-    program = 'source "$1"; detect_device "$2"; echo "${device[*]}|${training_device[*]}"'
-    command = ["bash", "-c", program, "run.sh", str(RECIPES / "common.sh"), precision]
-    variables = environment(PATH=f"{tmp_path}:{os.environ['PATH']}")
-    finished = subprocess.run(command, capture_output=True, text=True, env=variables)
+def test_the_precision_is_that_of_the_device(found, precision, translating, training):
+    program = 'setup_device=$2; source "$1"; detect_device "$3"; echo "${device[*]}|${training_device[*]}"'
+    command = ["bash", "-c", program, "run.sh", str(RECIPES / "common.sh"), found, precision]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment())
     if translating is None:
         assert (finished.returncode, finished.stderr) == (1, f"run.sh: {training}\n")
     else:

@@ -107,6 +107,28 @@ def test_setup_does_nothing_the_second_time():
     assert line.startswith(f"setup.sh: Python {sys.version.split()[0]}, torch {torch.__version__}, {device}, ")
 
 
+TORCH = """
+__version__ = "0"
+class cuda:
+    is_available, get_device_name = lambda: {there}, lambda: "a GPU"
+    get_device_capability = lambda: {capability}
+"""
+
+
+@pytest.mark.parametrize(
+    ("there", "capability", "kind", "name"),
+    [(False, None, "cpu", "CPU"), (True, (7, 5), "fp16", "a GPU"), (True, (9, 0), "bf16", "a GPU")],
+)
+def test_scripts_are_told_what_the_device_trains_in(there, capability, kind, name, tmp_path):
+    (tmp_path / "torch.py").write_text(TORCH.format(there=there, capability=capability))
+    program = 'source "$1"; echo "$setup_device"'
+    command = ["bash", "-c", program, "bash", str(ROOT / "recipes" / "setup.sh")]
+    variables = {**os.environ, "VIRTUAL_ENV": sys.prefix, "PYTHONPATH": str(tmp_path)}
+    printed = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True).stdout
+    line, device = printed.splitlines()
+    assert device == kind and f"torch 0, {name}, " in line
+
+
 def test_unsupported_python_is_named(tmp_path):
     old = tmp_path / "python3.7"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.7.0"\nexit 1\n')

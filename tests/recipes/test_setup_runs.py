@@ -31,7 +31,7 @@ Available versions: 2.13.0+cpu, 2.13.0}" ;;
   *"pip install"*/dev/fd/*) hold setuptools ;;
   *"pip install"*requirements.lock*) hold packages; [ -z "${FAKE_NO_NETWORK:-}" ] || { echo "pip's log"; exit 1; } ;;
   *"pip install"*--editable*) hold editable ;;
-  *"import sys, torch"*) echo installed ;;
+  *"import sys, torch"*) echo cpu; echo installed ;;
 esac
 """
 
