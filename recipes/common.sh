@@ -114,14 +114,14 @@ read_flags() {
 # PRECISION, of a training on a GPU, is bf16 where the GPU has it, else fp16, unless it is given. Translations, for which fairseq
 # has no bf16, are made in fp16, or in fp32 where the training is. setup.sh has looked what there is.
 detect_device() {
-  local precision=${1:-} found=$setup_device
-  if [ "$found" = cpu ]; then
+  local precision=${1:-}
+  if [ "$setup_device" = cpu ]; then
     [[ -z $precision || $precision = fp32 ]] || die "--precision $precision is for a GPU, and PyTorch finds none"
     device=(--cpu) training_device=(--cpu)
     return
   fi
-  [ "$precision$found" != bf16fp16 ] || die "--precision bf16: this GPU has none: take fp16 or fp32"
-  precision=${precision:-$found}
+  [ "$precision$setup_device" != bf16fp16 ] || die "--precision bf16: this GPU has none: take fp16 or fp32"
+  precision=${precision:-$setup_device}
   device=(--fp16) training_device=("--$precision")
   [ "$precision" != fp32 ] || device=() training_device=()
 }

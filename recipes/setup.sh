@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes an environment in which everything here runs: installs the lock files and this package (editable) into the active
 # virtual environment, or else into .venv beside this folder, which it creates. Does nothing the second time. Prints one
-# line: what it found. Scripts source it, which also activates the environment for them and sets setup_device; a person runs it
-# with bash, and activates .venv as usual.
+# line: what it found. Scripts source it, which also activates the environment for them and sets setup_device; a person
+# runs it with bash, and activates .venv as usual.
 set -euo pipefail
 
 setup_root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -185,10 +185,9 @@ export VIRTUAL_ENV PATH
 # setup_device: cpu, or bf16 or fp16, what a GPU trains in.
 setup_found=$(python -c '
 import sys, torch
-found, device = "cpu", "CPU"
-if torch.cuda.is_available():
-    found, device = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16", torch.cuda.get_device_name()
-print(found)
+gpu = torch.cuda.is_available()
+print("cpu" if not gpu else "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16")
+device = torch.cuda.get_device_name() if gpu else "CPU"
 print(f"setup.sh: Python {sys.version.split()[0]}, torch {torch.__version__}, {device}, {sys.prefix}")')
 # shellcheck disable=SC2034  # common.sh reads it
 setup_device=${setup_found%%$'\n'*}

@@ -48,7 +48,7 @@ def data(corpus, tmp_path_factory) -> Path:
 def checkpoint(data, tmp_path_factory) -> Path:
     """A model that has learnt the corpus; the first worker that asks trains it, the others wait for it."""
     workers = os.environ.get("PYTEST_XDIST_WORKER")
-    folder = tmp_path_factory.getbasetemp() / ".." / "trained" if workers else tmp_path_factory.mktemp("trained")
+    folder = tmp_path_factory.getbasetemp().parent / "trained" if workers else tmp_path_factory.mktemp("trained")
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
