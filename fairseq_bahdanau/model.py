@@ -56,16 +56,7 @@ def build_encoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
     size, layers, bidirectional = cfg.encoder_hidden_size, cfg.encoder_layers, cfg.encoder_bidirectional == ON
     cell, rnn_class = cell_choice(cfg)
     rnn: nn.Module
-    import os
-    from . import exp
-    kind = os.environ["EXP"]
-    if kind == "residual":
-        rnn = exp.Residual(cfg.encoder_embed_dim, size)
-    elif kind == "deep":
-        rnn = EncoderLoop(cfg.encoder_embed_dim, size, exp.DeepCell, layers, bidirectional)
-    elif kind == "norm":
-        rnn = EncoderLoop(cfg.encoder_embed_dim, size, exp.NormCell, layers, bidirectional)
-    elif rnn_class is None:
+    if rnn_class is None:
         rnn = EncoderLoop(cfg.encoder_embed_dim, size, cell, layers, bidirectional)
     else:
         rnn = rnn_class(cfg.encoder_embed_dim, size, layers, batch_first=True, bidirectional=bidirectional)
@@ -115,10 +106,6 @@ def build_decoder(cfg: BahdanauConfig, dictionary: Dictionary, embedding: nn.Emb
     """Makes the decoder that the options name."""
     size, fixed = cfg.decoder_hidden_size, cfg.context == "fixed"
     order, cell = order_choice(cfg), cell_choice(cfg).cell
-    import os
-    from . import exp
-    if os.environ["EXP"] == "norm":
-        cell = exp.NormCell
     return order.decoder(
         dictionary,
         embedding,
